@@ -1,0 +1,1 @@
+"""Measuring the service: figures are compared only within one run, as ratios."""

@@ -1,0 +1,202 @@
+"""The command line: parse and call, nothing else. Commands import what they need when they run."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from inferstream import __version__
+from inferstream.errors import InferstreamError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Scores Kafka events on NVIDIA Triton and answers every one of them before its deadline.",
+)
+local_app = typer.Typer(no_args_is_help=True, help="A Kafka broker and a real Triton on this machine, for trying out.")
+app.add_typer(local_app, name="local")
+
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", "-s", envvar="INFERSTREAM_SETTINGS", help="YAML file of settings")
+]
+PipelineName = Annotated[str | None, typer.Option("--pipeline", "-p", help="pipeline, if there are several")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+Folder = Annotated[Path, typer.Option("--folder", help="where the stack's data, logs and pid files are")]
+KafkaKind = Annotated[Literal["embedded", "apache"], typer.Option("--kafka", help="broker of the local stack")]
+
+
+def main() -> None:
+    """Run a command; an error that a user can mend is one line, not a stack trace."""
+    try:
+        app()
+    except InferstreamError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"inferstream: error: {line}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"inferstream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="and exit")] = False,
+) -> None:
+    pass
+
+
+def _end(work: Coroutine[Any, Any, int]) -> None:
+    raise typer.Exit(asyncio.run(work))
+
+
+@app.command()
+def run(settings: SettingsFile = None) -> None:
+    """The service: all pipelines of the settings, until SIGTERM."""
+    from inferstream.app import App
+    from inferstream.settings import load
+    from inferstream.telemetry.logging import configure
+
+    loaded = load(settings)
+    configure(loaded.log)
+
+    async def work() -> int:
+        return await App(loaded).run()
+
+    _end(work())
+
+
+@app.command()
+def check(
+    settings: SettingsFile = None,
+    timeout: Annotated[float, typer.Option(help="seconds to wait for broker and model server")] = 5.0,
+    as_json: AsJson = False,
+) -> None:
+    """Look at settings, broker, topics, Triton and models; say what is wrong and what to do."""
+    from inferstream.operate.check import run_check
+    from inferstream.settings import load
+
+    _end(run_check(load(settings), timeout, as_json))
+
+
+@app.command("settings")
+def show_settings(
+    settings: SettingsFile = None,
+    effective: Annotated[
+        bool, typer.Option(help="the values in force instead of the table; secrets are masked")
+    ] = False,
+    markdown: Annotated[bool, typer.Option(help="the table as Markdown")] = False,
+) -> None:
+    """All settings with their defaults and environment names."""
+    from inferstream.operate.settings_table import show_effective, show_table
+    from inferstream.settings import load
+
+    if effective:
+        show_effective(load(settings))
+    else:
+        show_table(markdown)
+
+
+@app.command()
+def demo(
+    kafka: KafkaKind = "embedded",
+    seconds: Annotated[int, typer.Option(min=1, max=3_600, help="how long events are sent")] = 20,
+    rate: Annotated[int, typer.Option(min=1, max=100_000, help="events per second")] = 1_000,
+    seed: Annotated[int, typer.Option(help="of the traffic")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Card transactions through broker, service and Triton, live; ends by itself with a summary."""
+    from inferstream.operate.demo import run_demo
+
+    raise typer.Exit(run_demo(kafka=kafka, seconds=seconds, rate=rate, seed=seed, as_json=as_json))
+
+
+@app.command()
+def produce(
+    settings: SettingsFile = None,
+    pipeline: PipelineName = None,
+    rate: Annotated[float, typer.Option(min=0.1, help="events per second")] = 100.0,
+    count: Annotated[int, typer.Option(min=1, help="events to send")] = 1_000,
+    file: Annotated[
+        Path | None, typer.Option(help="events, one JSON object a line, instead of simulated cards")
+    ] = None,
+    slo_ms: Annotated[int | None, typer.Option(min=1, help="deadline of each event, by header")] = None,
+    poison: Annotated[float, typer.Option(min=0, max=1, help="share of broken events among them")] = 0.0,
+    seed: Annotated[int, typer.Option(help="of the simulated cards")] = 1,
+) -> None:
+    """Send events to a pipeline's input topic."""
+    from inferstream.operate.produce import Plan, run_produce
+    from inferstream.settings import load
+
+    _end(run_produce(load(settings), pipeline, Plan(rate, count, file, slo_ms, poison, seed)))
+
+
+@app.command()
+def tail(
+    settings: SettingsFile = None,
+    pipeline: PipelineName = None,
+    topic: Annotated[str | None, typer.Option(help="another topic than the pipeline's outcomes")] = None,
+    from_beginning: Annotated[bool, typer.Option(help="begin with what is there already")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="end after so many")] = None,
+    show_data: Annotated[bool, typer.Option(help="also show what events say (personal data)")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+) -> None:
+    """Show outcomes, or the records of any topic, as they come."""
+    from inferstream.operate.tail import View, run_tail
+    from inferstream.settings import load
+
+    _end(run_tail(load(settings), pipeline, topic, View(from_beginning, count, show_data, as_json)))
+
+
+@app.command()
+def audit(
+    settings: SettingsFile = None,
+    pipeline: PipelineName = None,
+    wait: Annotated[float, typer.Option(min=0, help="seconds to wait for outcomes that are missing")] = 0.0,
+    strict: Annotated[bool, typer.Option(help="fail on a repeated outcome too")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prove from the topics that every event got exactly one outcome."""
+    from inferstream.operate.audit import run_audit
+    from inferstream.settings import load
+
+    _end(run_audit(load(settings), pipeline, wait, strict, as_json))
+
+
+_FOLDER = Path(".inferstream")
+
+
+@local_app.command("up")
+def local_up(folder: Folder = _FOLDER, kafka: KafkaKind = "embedded") -> None:
+    """Start broker and Triton in the background and create the default pipelines' topics."""
+    from inferstream.operate.local import run_up
+
+    _end(run_up(folder, kafka))
+
+
+@local_app.command("status")
+def local_status(folder: Folder = _FOLDER) -> None:
+    """What runs, and where it listens."""
+    from inferstream.operate.local import run_status
+
+    raise typer.Exit(run_status(folder))
+
+
+@local_app.command("down")
+def local_down(
+    folder: Folder = _FOLDER,
+    remove: Annotated[bool, typer.Option(help="remove the folder with data and logs too")] = False,
+) -> None:
+    """End what runs."""
+    from inferstream.operate.local import run_down
+
+    raise typer.Exit(run_down(folder, remove))

@@ -1,0 +1,37 @@
+"""The one error tree. Every message says what is wrong, where, and what to do.
+
+Adapters map foreign exceptions to these at their boundary, so that nothing above an adapter ever sees a
+Kafka or gRPC exception. `exit_code` is what the command line ends with when the error reaches it.
+"""
+
+
+class InferstreamError(Exception):
+    """Something a user or operator can mend; shown as one line, never as a stack trace."""
+
+    exit_code = 1
+
+
+class SettingsError(InferstreamError):
+    """The settings are wrong: an unknown key, a bad value, a task that cannot be loaded."""
+
+    exit_code = 2
+
+
+class ContractMismatch(InferstreamError):
+    """The world does not fit the settings: a missing topic, too few partitions, a model of another shape."""
+
+    exit_code = 3
+
+
+class Unavailable(InferstreamError):
+    """A broker or model server did not answer in the time it was given."""
+
+    exit_code = 4
+
+
+class ModelError(InferstreamError):
+    """A model did not answer a batch. `cause` is a value of `events.outcome.Cause`: it becomes a metric label."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause

@@ -1,0 +1,61 @@
+"""Header names on the wire and the one scan over a record's headers. Contract: `schemas/headers.md`."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+DEADLINE_UNIX_MS = "deadline-unix-ms"
+SLO_MS = "slo-ms"
+SLO_CLASS = "slo-class"
+CONTENT_TYPE = "content-type"
+SCHEMA = "schema"
+CE_ID = "ce_id"
+OUTCOME = "outcome"
+OUTCOME_ID = "outcome-id"
+OUTCOME_PART = "outcome-part"
+
+Headers = Sequence[tuple[str, bytes]]
+
+_READ = frozenset({DEADLINE_UNIX_MS, SLO_MS, SLO_CLASS, CONTENT_TYPE, SCHEMA, CE_ID})
+# Written anew on every record we produce, so an inherited copy is dropped.
+_WRITTEN = frozenset({CONTENT_TYPE, SCHEMA, OUTCOME, OUTCOME_ID, OUTCOME_PART})
+_MAX_DIGITS = 15  # milliseconds until the year 33658: more is not a time
+
+
+class Read(msgspec.Struct, gc=False):
+    """What the service reads from a record's headers; the last of repeated ones counts. Raw, not yet judged."""
+
+    deadline_unix_ms: bytes | None = None
+    slo_ms: bytes | None = None
+    slo_class: bytes | None = None
+    content_type: bytes | None = None
+    schema: bytes | None = None
+    ce_id: bytes | None = None
+
+
+_FIELDS = {name: name.replace("-", "_") for name in _READ}
+NONE = Read()
+
+
+def read(headers: Headers) -> Read:
+    """One pass over the headers."""
+    if not headers:
+        return NONE
+    found = Read()
+    for name, value in headers:
+        field = _FIELDS.get(name)
+        if field is not None:
+            setattr(found, field, value)
+    return found
+
+
+def carried(headers: Headers) -> list[tuple[str, bytes]]:
+    """The headers that an outcome inherits: all (trace context, CloudEvents, the producer's own) but ours."""
+    return [h for h in headers if h[0] not in _WRITTEN]
+
+
+def parse_ms(raw: bytes) -> int | None:
+    """Milliseconds as ASCII decimal, or None if it is anything else (sign, float, spaces, too long)."""
+    if 0 < len(raw) <= _MAX_DIGITS and raw.isdigit():
+        return int(raw)
+    return None

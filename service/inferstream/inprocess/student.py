@@ -1,0 +1,70 @@
+"""The student: a small ONNX model that answers in the process when the server cannot."""
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from inferstream.errors import ContractMismatch, ModelError, SettingsError
+from inferstream.events.outcome import Answerer, Cause
+from inferstream.pipeline.interfaces import Prediction
+from inferstream.tasks import Task, Tensors
+
+
+class Student:
+    """One session on one thread: tens of microseconds per batch, so it runs on the event loop."""
+
+    def __init__(self, name: str, task: Task) -> None:
+        """`name` is a shipped model or the path of an .onnx file. Raises SettingsError or ContractMismatch."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(_content(name), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own kinds, all without a common base
+            raise SettingsError(f"student '{name}' is not a model ONNX Runtime can load: {error}") from None
+        self._names = [spec.name for spec in task.outputs]
+        self._answerer = Answerer("student", Path(name).stem, "1")
+        self._compare(name, task)
+
+    @property
+    def is_ready(self) -> bool:
+        """Always: it is in the process."""
+        return True
+
+    async def infer(self, tensors: Tensors, timeout: float) -> Prediction:
+        """Answer at once; `timeout` has no use here."""
+        try:
+            outputs = self._session.run(self._names, dict(tensors))
+        except Exception as error:  # see above
+            raise ModelError(Cause.MODEL_ERROR, f"student: {type(error).__name__}") from None
+        if not all(np.isfinite(o).all() for o in outputs if o.dtype.kind == "f"):
+            raise ModelError(Cause.MODEL_GARBAGE, "student: an output is not finite")
+        return Prediction(dict(zip(self._names, outputs, strict=True)), self._answerer)
+
+    async def stop(self) -> None:
+        """Nothing to release."""
+
+    def _compare(self, name: str, task: Task) -> None:
+        has = {t.name for t in self._session.get_inputs()}, {t.name for t in self._session.get_outputs()}
+        wants = {spec.name for spec in task.inputs}, {spec.name for spec in task.outputs}
+        if has[0] != wants[0] or not wants[1] <= has[1]:
+            raise ContractMismatch(
+                f"student '{name}' does not fit the task: it has inputs {sorted(has[0])} and outputs {sorted(has[1])}, "
+                f"the task {sorted(wants[0])} and {sorted(wants[1])}"
+            )
+
+
+def _content(name: str) -> bytes:
+    if name.endswith(".onnx"):
+        path = Path(name)
+        if not path.is_file():
+            raise SettingsError(f"student '{name}': no such file")
+        return path.read_bytes()
+    shipped = files("inferstream") / "model_repository" / name / "1" / "model.onnx"
+    with as_file(shipped) as path:
+        if not path.is_file():
+            raise SettingsError(f"student '{name}' is not shipped; name an .onnx file, or `none`")
+        return path.read_bytes()

@@ -1,0 +1,90 @@
+"""What must be known of the cluster before work begins: is it there, which topics, how many partitions, what size."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from inferstream.errors import Unavailable
+from inferstream.kafka.connection import client_arguments, kafka_errors
+from inferstream.settings import KafkaSettings
+
+_DEFAULT_MESSAGE_BYTES = 1_048_588  # Kafka's own default of max.message.bytes
+_RETRY_SECONDS = 0.5
+
+
+class Admin:
+    """A connection for questions about the cluster; an asynchronous context manager."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._connected: AIOKafkaAdminClient | None = None
+
+    async def __aenter__(self) -> "Admin":
+        """Wait for a broker for at most `start_timeout_ms`. Raises Unavailable or SettingsError."""
+        deadline = asyncio.get_running_loop().time() + self._settings.start_timeout_ms / 1000
+        while True:
+            try:
+                await self._connect()
+                return self
+            except Unavailable:
+                if asyncio.get_running_loop().time() + _RETRY_SECONDS > deadline:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connected is not None:
+            await self._connected.close()
+
+    async def _connect(self) -> None:
+        client = AIOKafkaAdminClient(**client_arguments(self._settings))
+        try:
+            with kafka_errors("connecting", self._settings):
+                await asyncio.wait_for(client.start(), self._settings.request_timeout_ms / 1000)
+        except BaseException:
+            await client.close()
+            raise
+        self._connected = client
+
+    @property
+    def _client(self) -> AIOKafkaAdminClient:
+        if self._connected is None:
+            raise RuntimeError("use `async with Admin(settings)`")
+        return self._connected
+
+    async def partition_counts(self) -> Mapping[str, int]:
+        """Number of partitions of every topic we may see."""
+        with kafka_errors("asking for the topics", self._settings):
+            # All topics: naming one would create it where the broker creates topics by itself.
+            topics = await self._client.describe_topics()
+        return {topic["topic"]: len(topic["partitions"]) for topic in topics if not topic["error_code"]}
+
+    async def max_message_bytes(self, topics: Iterable[str]) -> Mapping[str, int]:
+        """`max.message.bytes` of the topics; Kafka's default where the broker does not tell."""
+        wanted = sorted(set(topics))
+        sizes = dict.fromkeys(wanted, _DEFAULT_MESSAGE_BYTES)
+        resources = [ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": ""}) for topic in wanted]
+        try:
+            answers = await self._client.describe_configs(resources)
+        except (KafkaError, OSError):
+            return sizes
+        for answer in answers:
+            for error, _, _, name, entries in answer.resources:
+                for entry in entries if not error else ():
+                    if entry[0] == "max.message.bytes" and str(entry[1]).isdigit():
+                        sizes[name] = int(entry[1])
+        return sizes
+
+    async def create_topics(self, topics: Mapping[str, int]) -> None:
+        """Create topics (name to partitions, unreplicated) that do not exist: for the local stack and tests."""
+        new = [NewTopic(name, partitions, 1) for name, partitions in topics.items()]
+        with kafka_errors("creating topics", self._settings):
+            answer = await self._client.create_topics(new)
+            for name, code, *_ in answer.topic_errors:
+                if code not in (0, TopicAlreadyExistsError.errno):
+                    raise Unavailable(f"topic '{name}' could not be created: {for_code(code).__name__}")

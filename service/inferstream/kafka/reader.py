@@ -1,0 +1,90 @@
+"""Reading topics outside any group, from an offset or time to the end or on and on: for tools, demo and tests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from inferstream.errors import ContractMismatch
+from inferstream.events.envelope import Record
+from inferstream.kafka.connection import client_arguments, kafka_errors
+from inferstream.settings import KafkaSettings
+
+_POLL_MS = 200
+
+
+class Reader:
+    """All partitions of one topic; an asynchronous context manager. Reads committed transactions only."""
+
+    def __init__(self, topic: str, settings: KafkaSettings) -> None:
+        self._topic = topic
+        self._settings = settings
+        self._consumer = AIOKafkaConsumer(
+            **client_arguments(settings),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=50,
+        )
+        self._partitions: list[TopicPartition] = []
+
+    async def __aenter__(self) -> "Reader":
+        """Connect. Raises Unavailable, or ContractMismatch if the topic does not exist."""
+        try:
+            with kafka_errors(f"reading topic '{self._topic}'", self._settings):
+                await asyncio.wait_for(self._consumer.start(), self._settings.start_timeout_ms / 1000)
+                topics = await self._consumer.topics()
+            if self._topic not in topics:
+                raise ContractMismatch(f"topic '{self._topic}' does not exist at {self._settings.bootstrap_servers}")
+            partitions = self._consumer.partitions_for_topic(self._topic) or set()
+            self._partitions = [TopicPartition(self._topic, p) for p in sorted(partitions)]
+            self._consumer.assign(self._partitions)
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._consumer.stop()
+
+    async def begin_offsets(self) -> Mapping[int, int]:
+        """First offset still held, by partition."""
+        with kafka_errors(f"reading topic '{self._topic}'", self._settings):
+            found = await self._consumer.beginning_offsets(self._partitions)
+        return {tp.partition: offset for tp, offset in found.items()}
+
+    async def end_offsets(self) -> Mapping[int, int]:
+        """Offset of the next record to be written, by partition."""
+        with kafka_errors(f"reading topic '{self._topic}'", self._settings):
+            found = await self._consumer.end_offsets(self._partitions)
+        return {tp.partition: offset for tp, offset in found.items()}
+
+    async def seek_to_end(self) -> None:
+        """Go on with records written from now on."""
+        for partition, offset in (await self.end_offsets()).items():
+            self._consumer.seek(TopicPartition(self._topic, partition), offset)
+
+    async def follow(self) -> AsyncIterator[list[Record]]:
+        """Records as they come, for ever, in lists; an empty list when nothing came for a moment."""
+        while True:
+            with kafka_errors(f"reading topic '{self._topic}'", self._settings):
+                taken = await self._consumer.getmany(timeout_ms=_POLL_MS)
+            yield [record for records in taken.values() for record in records]
+
+    async def until(self, ends: Mapping[int, int]) -> AsyncIterator[list[Record]]:
+        """Records below these offsets (partition to end), from where the reader stands; then it ends."""
+        open_ends = {p: end for p, end in ends.items() if await self._position(p) < end}
+        while open_ends:
+            with kafka_errors(f"reading topic '{self._topic}'", self._settings):
+                taken = await self._consumer.getmany(timeout_ms=_POLL_MS)
+            for tp, records in taken.items():
+                yield [r for r in records if r.offset < ends.get(tp.partition, 0)]
+            open_ends = {p: end for p, end in open_ends.items() if await self._position(p) < end}
+
+    async def _position(self, partition: int) -> int:
+        with kafka_errors(f"reading topic '{self._topic}'", self._settings):
+            position: int = await self._consumer.position(TopicPartition(self._topic, partition))
+        return position

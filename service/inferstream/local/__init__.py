@@ -1,0 +1,22 @@
+"""The local stack: a Kafka broker and a real Triton as child processes, for the demo, tests and trying things out.
+
+with running(folder) as stack:
+    stack.endpoints.kafka, stack.endpoints.triton
+"""
+
+from inferstream.local.process import LocalStackError, free_port, tail
+from inferstream.local.stack import Endpoints, KafkaKind, Part, Stack, down, running, status, up
+
+__all__ = [
+    "Endpoints",
+    "KafkaKind",
+    "LocalStackError",
+    "Part",
+    "Stack",
+    "down",
+    "free_port",
+    "running",
+    "status",
+    "tail",
+    "up",
+]

@@ -1,0 +1,1 @@
+"""What people do with the service from a terminal: a module per command."""

@@ -1,0 +1,143 @@
+"""check: everything that would stop the service from working, found before it starts."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from rich.console import Console
+
+from inferstream.app import check_topics, load_student, load_tasks
+from inferstream.errors import InferstreamError, Unavailable
+from inferstream.kafka import Admin
+from inferstream.settings import KafkaSettings, Settings
+from inferstream.tasks import Task
+from inferstream.triton import TritonModel, TritonServer
+
+Level = Literal["ok", "warn", "fail"]
+_MARKS = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
+
+
+class Finding(NamedTuple):
+    """One thing looked at."""
+
+    level: Level
+    what: str
+    detail: str
+
+
+async def run_check(settings: Settings, timeout: float, as_json: bool) -> int:
+    """Print all findings; 1 if anything failed."""
+    findings = await find(settings, timeout)
+    if as_json:
+        print(json.dumps({"findings": [finding._asdict() for finding in findings]}))
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for finding in findings:
+            console.print(f"{_MARKS[finding.level]} {finding.what}: {finding.detail}")
+    return int(any(finding.level == "fail" for finding in findings))
+
+
+async def find(settings: Settings, timeout: float) -> list[Finding]:
+    """Look at everything, also when one part is missing."""
+    try:
+        tasks = load_tasks(settings)
+    except InferstreamError as error:
+        return [Finding("fail", "tasks", str(error))]
+    findings = [Finding("ok", "settings", f"{len(settings.pipelines)} pipeline(s): {', '.join(settings.pipelines)}")]
+    findings += _students(settings, tasks)
+    kafka, triton = await asyncio.gather(_kafka(settings, timeout), _triton(settings, tasks, timeout))
+    return [*findings, *kafka, *triton]
+
+
+def _students(settings: Settings, tasks: Mapping[str, Task]) -> Iterator[Finding]:
+    for name, pipeline in settings.pipelines.items():
+        try:
+            student = load_student(pipeline, tasks[name])
+        except InferstreamError as error:
+            yield Finding("fail", f"student of '{name}'", str(error))
+        else:
+            said = "loads and fits the task" if student else "none; the task's rules answer when the model cannot"
+            yield Finding("ok", f"student of '{name}'", said)
+
+
+async def _kafka(settings: Settings, timeout: float) -> list[Finding]:
+    where = settings.kafka.bootstrap_servers
+    kafka = _patient(settings.kafka, timeout)
+    try:
+        async with Admin(kafka) as admin:
+            partitions = await admin.partition_counts()
+            topics = {t for p in settings.pipelines.values() for t in (p.input_topic, p.dead_letter_topic)}
+            sizes = await admin.max_message_bytes(topics & partitions.keys())
+    except InferstreamError as error:
+        return [Finding("fail", "broker", f"{error}; is kafka.bootstrap_servers right, and the broker up?")]
+    findings = [Finding("ok", "broker", f"answers at {where}")]
+    try:
+        check_topics(settings, partitions)
+    except InferstreamError as error:
+        return [*findings, *(Finding("fail", "topics", part) for part in str(error).split("; ") if part)]
+    findings.append(Finding("ok", "topics", "all exist, with enough partitions"))
+    for name, pipeline in settings.pipelines.items():
+        room, largest = sizes.get(pipeline.dead_letter_topic, 0), sizes.get(pipeline.input_topic, 0)
+        if room < largest + 4_096:
+            findings.append(
+                Finding(
+                    "warn",
+                    f"dead letters of '{name}'",
+                    f"an event near the input topic's limit ({largest} bytes) will not fit with its headers and "
+                    f"loses its body; raise max.message.bytes of '{pipeline.dead_letter_topic}' (now {room})",
+                )
+            )
+    return findings
+
+
+async def _triton(settings: Settings, tasks: Mapping[str, Task], timeout: float) -> list[Finding]:
+    server = TritonServer(settings.triton)
+    findings = []
+    try:
+        version = await _patiently(server, timeout)
+        findings.append(Finding("ok", "model server", f"{version} answers at {server.url}"))
+        for name, pipeline in settings.pipelines.items():
+            findings += await _model(server, settings, name, pipeline.model or tasks[name].model, tasks[name])
+    except InferstreamError as error:
+        findings.append(Finding("fail", "model server", str(error)))
+    finally:
+        await server.stop()
+    return findings
+
+
+async def _patiently(server: TritonServer, timeout: float) -> str:
+    deadline = asyncio.get_running_loop().time() + timeout
+    while True:
+        try:
+            return await server.version()
+        except Unavailable:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.2)
+
+
+async def _model(server: TritonServer, settings: Settings, name: str, model_name: str, task: Task) -> list[Finding]:
+    pipeline = settings.pipelines[name]
+    model = TritonModel(server, model_name, pipeline.model_version, task, settings.triton)
+    what = f"model '{model_name}' of '{name}'"
+    try:
+        await model.check()
+    except InferstreamError as error:
+        return [Finding("fail", what, str(error))]
+    most = pipeline.batching.max_batch_size
+    if most > model.max_batch_size:
+        return [
+            Finding(
+                "fail",
+                what,
+                f"takes {model.max_batch_size} rows at most, pipelines.{name}.batching.max_batch_size is {most}: "
+                "lower it, or raise the model's",
+            )
+        ]
+    return [Finding("ok", what, f"is ready and fits the task; up to {model.max_batch_size} rows a call")]
+
+
+def _patient(kafka: KafkaSettings, timeout: float) -> KafkaSettings:
+    milliseconds = max(1, int(timeout * 1000))
+    return kafka.model_copy(update={"start_timeout_ms": milliseconds, "request_timeout_ms": milliseconds})

@@ -1,0 +1,70 @@
+"""local up, status, down."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from inferstream import local
+from inferstream.kafka import Admin
+from inferstream.settings import Settings, load
+
+TOPIC_PARTITIONS = 4
+
+
+async def create_topics(settings: Settings) -> None:
+    """The topics of all pipelines, for a broker of our own."""
+    topics = {
+        topic: TOPIC_PARTITIONS
+        for pipeline in settings.pipelines.values()
+        for topic in (pipeline.input_topic, pipeline.output_topic, pipeline.dead_letter_topic)
+    }
+    async with Admin(settings.kafka) as admin:
+        await admin.create_topics(topics)
+
+
+async def run_up(folder: Path, kafka: local.KafkaKind) -> int:
+    """Start, create topics, say how to go on."""
+    stack = local.up(folder, kafka=kafka, keep=True, progress=_tell)
+    environ = environment(stack.endpoints)
+    try:
+        await create_topics(load(environ=environ))
+    except BaseException:
+        stack.down()
+        raise
+    _tell("the local stack is up; point the service at it with")
+    for name, value in environ.items():
+        print(f"export {name}={value}")
+    return 0
+
+
+def environment(endpoints: local.Endpoints) -> dict[str, str]:
+    """The variables that point the service at a local stack."""
+    return {
+        "INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS": endpoints.kafka,
+        "INFERSTREAM__TRITON__URL": endpoints.triton,
+    }
+
+
+def run_status(folder: Path) -> int:
+    """Print what runs; 1 if something does not."""
+    status = local.status(folder)
+    if status is None:
+        _tell(f"no local stack in {folder}")
+        return 1
+    for part, state in status["parts"].items():
+        words = "ready" if state["ready"] else "running, not ready" if state["alive"] else "ended"
+        print(f"{part}\t{words}\t{status['endpoints'][part]}\tpid {state['pid']}")
+    return 0 if all(state["ready"] for state in status["parts"].values()) else 1
+
+
+def run_down(folder: Path, remove: bool) -> int:
+    """End what runs; without a stack there is nothing to do, and that is fine."""
+    if not local.down(folder):
+        _tell(f"no local stack in {folder}")
+    if remove:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,27 @@
+"""Which pipeline a command means."""
+
+from typing import NamedTuple
+
+from inferstream.errors import SettingsError
+from inferstream.settings import PipelineSettings, Settings, default_group
+
+
+class Chosen(NamedTuple):
+    """A pipeline with its name and consumer group."""
+
+    name: str
+    settings: PipelineSettings
+    group: str
+
+
+def choose(settings: Settings, name: str | None) -> Chosen:
+    """The pipeline of that name, or the only one. Raises SettingsError."""
+    known = ", ".join(sorted(settings.pipelines))
+    if name is None:
+        if len(settings.pipelines) > 1:
+            raise SettingsError(f"there are several pipelines; say which with --pipeline: {known}")
+        name = next(iter(settings.pipelines))
+    if name not in settings.pipelines:
+        raise SettingsError(f"there is no pipeline '{name}'; there are: {known}")
+    pipeline = settings.pipelines[name]
+    return Chosen(name, pipeline, pipeline.group or default_group(name))

@@ -1,0 +1,139 @@
+"""produce: events for a pipeline's input topic, simulated or from a file, at a steady rate."""
+
+import asyncio
+import itertools
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from inferstream import tasks
+from inferstream.errors import SettingsError
+from inferstream.events import codecs, headers
+from inferstream.kafka import Admin, KafkaSink
+from inferstream.operate.pipelines import Chosen, choose
+from inferstream.pipeline.interfaces import OutRecord
+from inferstream.settings import Settings
+from inferstream.traffic import stream
+
+_TICK = 0.005
+
+
+class Plan(NamedTuple):
+    """What to send."""
+
+    rate: float
+    events: int
+    file: Path | None
+    slo_ms: int | None
+    poison: float
+    seed: int
+
+
+class Draft(NamedTuple):
+    """An event before it has a time: key, payload (or raw bytes for a broken one)."""
+
+    key: bytes
+    payload: Any
+
+
+async def run_produce(settings: Settings, pipeline: str | None, plan: Plan) -> int:
+    """Send as planned and say how many went out."""
+    chosen = choose(settings, pipeline)
+    drafts = itertools.islice(with_poison(_drafts(chosen, plan), plan.poison), plan.events)
+    async with Admin(settings.kafka) as admin:
+        partitions = (await admin.partition_counts()).get(chosen.settings.input_topic)
+    if partitions is None:
+        raise SettingsError(f"topic '{chosen.settings.input_topic}' does not exist: create it")
+    sink = KafkaSink(settings.kafka)
+    await sink.start()
+    started = time.monotonic()
+    try:
+        sent = await _send(sink, chosen, drafts, partitions, plan)
+        await sink.flush()
+    finally:
+        await sink.stop()
+    took = time.monotonic() - started
+    print(f"sent {sent} events to '{chosen.settings.input_topic}' in {took:.1f} s", file=sys.stderr)
+    return 0
+
+
+async def _send(sink: KafkaSink, chosen: Chosen, drafts: Iterator[Draft], partitions: int, plan: Plan) -> int:
+    """Open loop: each event at its time, whatever the broker says; one that is late is sent at once."""
+    codec = codecs.by_name(chosen.settings.codec)
+    given = [(headers.CONTENT_TYPE, codec.content_type.encode())]
+    if plan.slo_ms is not None:
+        given.append((headers.SLO_MS, str(plan.slo_ms).encode()))
+    begin, sent = time.monotonic(), 0
+    while True:
+        due = int((time.monotonic() - begin) * plan.rate) + 1
+        for draft in itertools.islice(drafts, max(0, due - sent)):
+            now_ms = int(time.time() * 1000)
+            record = OutRecord(draft.key, _encoded(codec, draft.payload, now_ms), given, now_ms)
+            sink.send(chosen.settings.input_topic, crc32(draft.key) % partitions, [record])
+            sent += 1
+        if sent < due:
+            return sent
+        await asyncio.sleep(_TICK)
+
+
+def _encoded(codec: codecs.Codec, payload: Any, now_ms: int) -> bytes:
+    if isinstance(payload, bytes):
+        return payload
+    if hasattr(payload, "timestamp_ms"):
+        payload.timestamp_ms = now_ms
+    return codec.encode(payload)
+
+
+def _drafts(chosen: Chosen, plan: Plan) -> Iterator[Draft]:
+    if plan.file is not None:
+        return _from_file(plan.file, chosen)
+    task_name = chosen.settings.task or chosen.name
+    if task_name != "fraud":
+        raise SettingsError(f"only task 'fraud' has simulated traffic, not '{task_name}': give events with --file")
+    return (Draft(event.card_id.encode(), event) for event, _ in stream(plan.seed))
+
+
+def _from_file(file: Path, chosen: Chosen) -> Iterator[Draft]:
+    """One JSON object a line. The event's type is not asked: what is wrong with it, the service shall find."""
+    id_field = tasks.load(chosen.settings.task or chosen.name, chosen.settings.options).event_id
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        raise SettingsError(f"--file {file} cannot be read: {error.strerror}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            event = msgspec.json.decode(line)
+        except msgspec.DecodeError as error:
+            raise SettingsError(f"--file {file} line {number} is not JSON: {error}") from None
+        named = event.get(id_field) if isinstance(event, dict) and id_field else None
+        yield Draft(str(named if named is not None else number).encode(), event)
+
+
+def with_poison(drafts: Iterator[Draft], share: float) -> Iterator[Draft]:
+    """Among the drafts, at even distances, as many broken ones of every kind as the share says."""
+    kinds = itertools.cycle(POISON)
+    owed = 0.0
+    for draft in drafts:
+        owed += share
+        if owed >= 1:
+            owed -= 1
+            yield Draft(draft.key, next(kinds))
+        else:
+            yield draft
+
+
+POISON = (
+    b"\xc1 no codec begins like this",
+    b"",
+    msgspec.msgpack.encode({"transaction_id": "broken"}),
+    msgspec.msgpack.encode({"transaction_id": 7, "amount": "much"}),
+    msgspec.msgpack.encode({"transaction_id": "nan", "amount": float("nan")}),
+    b"\x91" * 100_000,
+)

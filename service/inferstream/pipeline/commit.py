@@ -1,0 +1,126 @@
+"""commit: offsets pass only when the outcomes of everything below them are acknowledged."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from inferstream.errors import Unavailable
+from inferstream.events.envelope import Event, Slice
+from inferstream.pipeline.interfaces import Source
+from inferstream.policy.offsets import OffsetTracker
+from inferstream.signals import Signals
+
+
+class _Assignment(NamedTuple):
+    epoch: int
+    tracker: OffsetTracker
+
+
+class Commit:
+    """The stage: one tracker per assigned partition; commits at an interval, on revoke and at the end.
+
+    Results of an earlier assignment find no tracker and are ignored: the partition's new owner repeats them.
+    """
+
+    def __init__(self, pipeline: str, source: Source, interval: float, signals: Signals) -> None:
+        self._source = source
+        self._interval = interval
+        self._assignments: dict[int, _Assignment] = {}
+        self._closing: set[int] = set()
+        self._committed: dict[int, int] = {}
+        self._unsettled = 0
+        self._settled = asyncio.Event()
+        self._committing = asyncio.Lock()
+        self._passed = signals.committed.cell(pipeline)
+        self._errors = signals.commit_errors.cell(pipeline)
+        self._rebalances = signals.rebalances.cell(pipeline)
+        signals.unsettled.cell(pipeline).read = lambda: self._unsettled
+        signals.partitions.cell(pipeline).read = lambda: len(self._assignments)
+
+    @property
+    def unsettled(self) -> int:
+        """Records taken whose outcome is not acknowledged yet."""
+        return self._unsettled
+
+    def assigned(self, partitions: Mapping[int, int]) -> None:
+        """Follow these partitions under these epochs."""
+        for partition, epoch in partitions.items():
+            self._closing.discard(partition)
+            self._assignments[partition] = _Assignment(epoch, OffsetTracker())
+        self._rebalances.add(len(partitions))
+
+    def track(self, taken: Slice) -> bool:
+        """Records were taken. False: the partition is no longer ours under that epoch; leave them be."""
+        assignment = self._assignments.get(taken.partition)
+        if assignment is None or assignment.epoch != taken.epoch or taken.partition in self._closing:
+            return False
+        for record in taken.records:
+            assignment.tracker.track(record.offset)
+        self._unsettled += len(taken.records)
+        return True
+
+    def settle(self, events: list[Event]) -> None:
+        """Everything written for these events of one partition is acknowledged."""
+        self.settle_offsets(events[0].record.partition, events[0].epoch, [e.record.offset for e in events])
+
+    def settle_offsets(self, partition: int, epoch: int, offsets: list[int]) -> None:
+        """These records need nothing more."""
+        assignment = self._assignments.get(partition)
+        if assignment is None or assignment.epoch != epoch:
+            return
+        for offset in offsets:
+            assignment.tracker.resolve(offset)
+        self._unsettled -= len(offsets)
+        self._settled.set()
+
+    async def until_unsettled_below(self, limit: int) -> None:
+        """Backpressure: wait for room."""
+        while self._unsettled >= limit:
+            self._settled.clear()
+            await self._settled.wait()
+
+    def close(self, partitions: Collection[int]) -> None:
+        """Take nothing more from these partitions: they are about to go."""
+        self._closing.update(partitions)
+
+    async def until_drained(self, partitions: Collection[int]) -> None:
+        """Wait until everything taken from these partitions is settled."""
+        while not all(self._assignments[p].tracker.is_drained for p in partitions if p in self._assignments):
+            self._settled.clear()
+            await self._settled.wait()
+
+    def drop(self, partitions: Collection[int]) -> None:
+        """Stop following these partitions; what is unsettled in them is their next owner's."""
+        for partition in partitions:
+            self._closing.discard(partition)
+            gone = self._assignments.pop(partition, None)
+            self._committed.pop(partition, None)
+            if gone is not None:
+                self._unsettled -= gone.tracker.unsettled
+        self._settled.set()
+
+    async def run(self) -> None:
+        """Commit at the interval, for ever. A commit that fails is made up for by the next one."""
+        while True:
+            await asyncio.sleep(self._interval)
+            await self.commit()
+
+    async def commit(self) -> bool:
+        """Commit what may be committed now. False: the broker did not take it."""
+        async with self._committing:
+            due = {
+                partition: assignment.tracker.committable
+                for partition, assignment in self._assignments.items()
+                if assignment.tracker.committable is not None
+                and assignment.tracker.committable != self._committed.get(partition)
+            }
+            if not due:
+                return True
+            try:
+                await self._source.commit(due)
+            except Unavailable:
+                self._errors.add()
+                return False
+            self._committed.update(due)
+            self._passed.add(sum(a.tracker.take_advanced() for p, a in self._assignments.items() if p in due))
+            return True

@@ -1,0 +1,60 @@
+"""consume: slices of records come in, as many as memory allows; each is decoded and joins the batch queue."""
+
+import asyncio
+from collections.abc import Callable
+
+from inferstream.events.envelope import Event, Slice
+from inferstream.pipeline.commit import Commit
+from inferstream.pipeline.decode import Decode
+from inferstream.pipeline.interfaces import Source
+from inferstream.signals import Signals
+
+_CHUNK = 256  # records handled before the loop gets its turn: a few milliseconds at most
+_TAKE_TIMEOUT = 0.2  # seconds; also how soon a stop is noticed on an idle topic
+
+
+class Consume:
+    """The stage. While too much is unsettled it stops taking; the client's heartbeats go on by themselves."""
+
+    def __init__(
+        self,
+        pipeline: str,
+        source: Source,
+        decode: Decode,
+        commit: Commit,
+        submit: Callable[[list[Event]], None],
+        max_unsettled: int,
+        signals: Signals,
+    ) -> None:
+        self._source = source
+        self._decode = decode
+        self._commit = commit
+        self._submit = submit
+        self._max_unsettled = max_unsettled
+        self._stopping = False
+        self._records = signals.records.cell(pipeline)
+
+    def stop(self) -> None:
+        """Take no more."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Take and hand on until stopped."""
+        while not self._stopping:
+            await self._commit.until_unsettled_below(self._max_unsettled)
+            for taken in await self._source.take(_TAKE_TIMEOUT):
+                for start in range(0, len(taken.records), _CHUNK):
+                    chunk = Slice(taken.partition, taken.epoch, taken.records[start : start + _CHUNK])
+                    self._hand_on(chunk)
+                    await asyncio.sleep(0)
+                    await self._commit.until_unsettled_below(self._max_unsettled)
+
+    def _hand_on(self, chunk: Slice) -> None:
+        if self._stopping or not self._commit.track(chunk):
+            return
+        self._records.add(len(chunk.records))
+        events, skipped = self._decode.slice_events(chunk)
+        if skipped:
+            self._commit.settle_offsets(chunk.partition, chunk.epoch, skipped)
+        if events:
+            self._submit(events)

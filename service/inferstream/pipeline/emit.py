@@ -1,0 +1,217 @@
+"""emit: one outcome per event to the output topic, poison to the dead-letter topic as well.
+
+An event is settled when the broker has acknowledged everything that was written for it; only then may its
+offset pass. Whether a deadline was met is judged at that moment too.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from inferstream import __version__
+from inferstream.events import headers
+from inferstream.events.codecs import Codec
+from inferstream.events.dead_letter import BODY_OMITTED, dead_letter_headers
+from inferstream.events.envelope import Event
+from inferstream.events.outcome import SCHEMA, Cause, Outcome, Source, Status, Times, outcome_id
+from inferstream.pipeline.interfaces import Clock, OutRecord, Sink
+from inferstream.signals import Signals
+from inferstream.tasks import Task
+
+_NO_CAUSE = ""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Names that every outcome of a pipeline carries, and the topics it goes to."""
+
+    pipeline: str
+    task_name: str
+    group: str
+    input_topic: str
+    output_topic: str
+    dead_letter_topic: str
+    dead_letter_partitions: int
+
+
+class Emit:
+    """The stage: `part` takes decided events of one partition, in order. Never blocks."""
+
+    def __init__(self, route: Route, task: Task, codec: Codec, sink: Sink, clock: Clock, signals: Signals) -> None:
+        self._route = route
+        self._sink = sink
+        self._encode = codec.encode
+        self._clock = clock
+        self._event_id = task.event_id
+        self._counts = _Counts(route.pipeline, signals)
+        self._id_prefix = outcome_id(route.group, route.input_topic, 0, 0)[: -len("0/0")]
+        self._written = {
+            status: [
+                (headers.CONTENT_TYPE, codec.content_type.encode()),
+                (headers.SCHEMA, SCHEMA.encode()),
+                (headers.OUTCOME, status.value.encode()),
+            ]
+            for status in Status
+        }
+        self._settled: Callable[[list[Event]], None] = lambda events: None
+        self._stage = signals.stage.cell(route.pipeline, "emit")
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def when_settled(self, settled: Callable[[list[Event]], None]) -> None:
+        """Call this with the events of a part once all of them are acknowledged."""
+        self._settled = settled
+
+    def part(self, events: list[Event]) -> None:
+        """Write the outcomes of these events."""
+        now, now_ms = self._clock.monotonic(), self._clock.unix_ms()
+        partition = events[0].record.partition
+        limit = self._sink.max_record_bytes(self._route.output_topic)
+        records = [_within(limit, self._record(event, now, int(now_ms))) for event in events]
+        futures = [self._sink.send(self._route.output_topic, partition, records)]
+        dead = [e for e in events if e.verdict is not None and e.verdict.status is Status.DEAD_LETTERED]
+        if dead:
+            letters = [self._dead_letter(event) for event in dead]
+            target = partition % self._route.dead_letter_partitions
+            futures.append(self._sink.send(self._route.dead_letter_topic, target, letters))
+        acknowledged = futures[0] if len(futures) == 1 else asyncio.gather(*futures)
+        acknowledged.add_done_callback(lambda done: self._acknowledged(done, events, now))
+
+    def _record(self, event: Event, now: float, now_ms: int) -> OutRecord:
+        record = event.record
+        id_ = f"{self._id_prefix}{record.partition}/{record.offset}"
+        if event.verdict is None and event.payload is None:  # a forwarded tombstone: no outcome
+            return OutRecord(record.key, None, list(record.headers), now_ms)
+        outcome = self._outcome(event, id_, now)
+        written = [*self._written[outcome.outcome], (headers.OUTCOME_ID, id_.encode())]
+        if record.headers:
+            written += headers.carried(record.headers)
+        return OutRecord(record.key, self._encode(outcome), written, now_ms)
+
+    def _outcome(self, event: Event, id_: str, now: float) -> Outcome:
+        record, verdict, provenance = event.record, event.verdict, event.provenance
+        route = self._route
+        waited_us = int((now - event.taken_at) * 1e6)
+        infer_us = provenance.infer_us if provenance else 0
+        outcome = Outcome(
+            id_,
+            Status.SCORED,
+            route.pipeline,
+            route.task_name,
+            Source(record.topic, record.partition, record.offset, record.timestamp),
+            event.deadline_unix_ms,
+            event.slo_class,
+            now <= event.deadline,
+            Times(event.fetch_us, event.queue_us, infer_us, max(0, waited_us - event.queue_us - infer_us)),
+            self._id_of(event),
+        )
+        if verdict is not None:
+            outcome.outcome, outcome.cause = verdict.status, verdict.cause
+            outcome.detail = verdict.detail or None
+        elif provenance is not None:
+            outcome.answered_by, outcome.result = provenance.answerer, event.result
+            if provenance.cause is not None:
+                outcome.outcome, outcome.cause = Status.FALLBACK, provenance.cause
+        return outcome
+
+    def _id_of(self, event: Event) -> str | None:
+        """What people call the event: its own id, else the CloudEvents one of an event that was not decoded."""
+        if event.payload is not None and self._event_id is not None:
+            payload: Any = event.payload
+            found = payload.get(self._event_id) if isinstance(payload, dict) else getattr(payload, self._event_id)
+            return None if found is None else str(found)
+        ce_id = headers.read(event.record.headers).ce_id
+        return None if ce_id is None else ce_id.decode("utf-8", "replace")
+
+    def _dead_letter(self, event: Event) -> OutRecord:
+        """The original, byte for byte, with headers that say why; without its body where the topic cannot hold it."""
+        record, verdict = event.record, event.verdict
+        added = dead_letter_headers(
+            record.headers,
+            outcome_id=f"{self._id_prefix}{record.partition}/{record.offset}",
+            cause=verdict.cause.value if verdict else _NO_CAUSE,
+            stage=verdict.stage if verdict else "",
+            detail=verdict.detail if verdict else "",
+            attempts=1,
+            pipeline=self._route.pipeline,
+            service_version=__version__,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            group=self._route.group,
+        )
+        letter = OutRecord(record.key, record.value, added, record.timestamp)
+        if letter.size_bytes() <= self._sink.max_record_bytes(self._route.dead_letter_topic):
+            return letter
+        omitted = (BODY_OMITTED, str(len(record.value or b"")).encode())
+        return letter._replace(value=None, headers=[*added, omitted])
+
+    def _acknowledged(self, done: "asyncio.Future[Any]", events: list[Event], emitted_at: float) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is not None:
+            if not self.failed.done():
+                self.failed.set_exception(error)
+            return
+        now = self._clock.monotonic()
+        self._stage.observe(now - emitted_at, len(events))
+        self._counts.acknowledged(events, now, self._clock.unix_ms())
+        self._settled(events)
+
+
+def _within(limit: int, record: OutRecord) -> OutRecord:
+    """An outcome is small; only headers it inherited can make it too large for the topic, so those go."""
+    if len(record.headers) <= 4 or record.size_bytes() <= limit:
+        return record
+    return record._replace(headers=record.headers[:4])
+
+
+class _Counts:
+    """Counters of acknowledged outcomes, bound once per class and status."""
+
+    def __init__(self, pipeline: str, signals: Signals) -> None:
+        self._pipeline = pipeline
+        self._signals = signals
+        self._cells: dict[tuple[str, Status], tuple[Any, Any]] = {}
+
+    def acknowledged(self, events: list[Event], now: float, now_ms: float) -> None:
+        """The broker has the outcomes of these events (of one SLO class)."""
+        slo_class = events[0].slo_class
+        latency = self._signals.latency.cell(self._pipeline, slo_class)
+        for event in events:
+            status = _status(event)
+            if status is None:
+                continue
+            key = (slo_class, status)
+            cells = self._cells.get(key)
+            if cells is None:
+                labels = (self._pipeline, slo_class, status.value)
+                cells = self._cells[key] = (
+                    self._signals.outcomes.cell(*labels),
+                    self._signals.in_time.cell(*labels),
+                )
+            cells[0].value += 1
+            if now <= event.deadline and status is not Status.EXPIRED:
+                cells[1].value += 1
+            latency.observe((now_ms - event.record.timestamp) / 1000)
+            if status is not Status.SCORED:
+                self._signals.causes.cell(self._pipeline, _cause(event)).add()
+
+
+def _status(event: Event) -> Status | None:
+    if event.verdict is not None:
+        return event.verdict.status
+    if event.provenance is None:
+        return None
+    return Status.SCORED if event.provenance.cause is None else Status.FALLBACK
+
+
+def _cause(event: Event) -> str:
+    cause: Cause | None = None
+    if event.verdict is not None:
+        cause = event.verdict.cause
+    elif event.provenance is not None:
+        cause = event.provenance.cause
+    return cause.value if cause else _NO_CAUSE

@@ -1,0 +1,1 @@
+"""Decisions without IO: synchronous, `now` is an argument (seconds of a monotonic clock), answers are returned."""

@@ -1,0 +1,296 @@
+"""The one typed tree of settings, read once: defaults, then a YAML file, then `INFERSTREAM__…` variables.
+
+Unknown keys are refused with the nearest right name. Each part of the service gets its own subtree only.
+Constructing settings has no side effects.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+from yaml import YAMLError
+
+from inferstream.errors import SettingsError
+
+ENV_PREFIX = "INFERSTREAM__"
+_DELIMITER = "__"
+
+Topic = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+
+
+class _Tree(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_Tree):
+    """How to reach the brokers."""
+
+    bootstrap_servers: str = Field("localhost:9092", description="host:port of one or more brokers, comma separated")
+    client_id: str = Field("inferstream", description="name shown in the brokers' logs and quotas")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="transport"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="SASL mechanism, with a SASL_ transport"
+    )
+    sasl_username: str | None = Field(None, description="SASL user")
+    sasl_password: SecretStr | None = Field(None, description="SASL password; never printed")
+    ssl_ca_file: Path | None = Field(
+        None, description="PEM file of the authority that signed the brokers' certificates"
+    )
+    ssl_certificate_file: Path | None = Field(None, description="PEM file of our certificate, for mutual TLS")
+    ssl_key_file: Path | None = Field(None, description="PEM file of our private key, for mutual TLS")
+    start_timeout_ms: Milliseconds = Field(
+        60_000, description="how long to wait for a broker at start before giving up"
+    )
+    request_timeout_ms: Milliseconds = Field(10_000, description="how long one request to a broker may take")
+    session_timeout_ms: Milliseconds = Field(
+        20_000, description="silence after which the group gives our partitions away"
+    )
+    rebalance_timeout_ms: Milliseconds = Field(
+        30_000, description="how long a rebalance waits for us; half of it is ours for draining"
+    )
+    auto_offset_reset: Literal["earliest", "latest"] = Field(
+        "earliest", description="where a group without committed offsets begins"
+    )
+    isolation_level: Literal["read_uncommitted", "read_committed"] = Field(
+        "read_committed", description="whether events of open or aborted transactions are read"
+    )
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        "none", description="compression of what we produce"
+    )
+    commit_interval_ms: Milliseconds = Field(500, description="how often offsets are committed")
+
+
+class TritonSettings(_Tree):
+    """How to reach the model server: NVIDIA Triton, or any that speaks the open inference protocol v2 over gRPC."""
+
+    url: str = Field("localhost:8001", description="host:port of the gRPC endpoint")
+    tls: bool = Field(False, description="use TLS")
+    ca_file: Path | None = Field(None, description="PEM file of the authority that signed the server's certificate")
+    certificate_file: Path | None = Field(None, description="PEM file of our certificate, for mutual TLS")
+    key_file: Path | None = Field(None, description="PEM file of our private key, for mutual TLS")
+    start_timeout_ms: Milliseconds = Field(
+        30_000,
+        description="how long readiness waits for the model at start; events are answered by the fallback meanwhile",
+    )
+    require_model_at_start: bool = Field(False, description="end with an error if the model is not ready by then")
+    ready_poll_ms: Milliseconds = Field(500, description="how often the model's readiness is asked")
+    max_message_bytes: int = Field(64 * 2**20, ge=2**16, le=2**31 - 1, description="largest request or response")
+
+
+class BatchingSettings(_Tree):
+    """How events share a call to the model. The defaults suit; a user sets `slo_ms` and nothing else."""
+
+    max_batch_size: int = Field(
+        256, ge=1, le=65_536, description="most rows in one call; at most the model's own limit"
+    )
+    max_in_flight: int = Field(2, ge=1, le=64, description="calls under way at once (model instances + 1)")
+    max_queued: int = Field(8_192, ge=1, description="events held in memory; above it no more are taken from Kafka")
+
+
+class PipelineSettings(_Tree):
+    """One path topic -> model -> topic, with a consumer and a group of its own."""
+
+    task: str | None = Field(None, description="task by name, or `module:Class`; default: the pipeline's name")
+    options: dict[str, Any] = Field({}, description="options of the task (fraud: review, decline)")
+    input_topic: Topic = Field("transactions", description="topic the events come from")
+    output_topic: Topic = Field("outcomes", description="topic the outcomes go to, same partition number and key")
+    dead_letter_topic: Topic = Field("dead-letters", description="topic that keeps poison whole")
+    group: Topic | None = Field(None, description="consumer group; default: `inferstream-` and the pipeline's name")
+    model: str | None = Field(None, description="name of the model on Triton; default: the task's")
+    model_version: str = Field("", description="version of the model; empty: the server's choice")
+    student: str | None = Field(
+        None,
+        description="model that answers in the process when Triton cannot: a shipped one or an .onnx file; "
+        "default: the task's, `none`: no student",
+    )
+    slo_ms: Annotated[float, Field(gt=0, le=86_400_000)] = Field(
+        50, description="deadline of an event that names none, from its record's timestamp"
+    )
+    slo_classes: dict[Name, Annotated[float, Field(gt=0, le=86_400_000)]] = Field(
+        {}, description="further classes, name to milliseconds, chosen by header `slo-class`"
+    )
+    emit_reserve_ms: Annotated[float, Field(ge=0, le=60_000)] = Field(
+        10, description="part of every budget kept for writing the outcome"
+    )
+    codec: str = Field("msgpack", description="codec of events without a `content-type` header")
+    outcome_codec: str = Field("msgpack", description="codec of the outcomes")
+    tombstones: Literal["skip", "forward", "dead_letter"] = Field(
+        "dead_letter", description="what becomes of a record without a value"
+    )
+    max_event_bytes: int = Field(65_536, ge=1, le=2**30, description="a larger value is a dead letter, undecoded")
+    batching: BatchingSettings = BatchingSettings()
+
+
+class WebSettings(_Tree):
+    """The one port for `/livez`, `/readyz` and `/metrics`."""
+
+    host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - probes come from outside the pod
+    port: int = Field(8080, ge=0, le=65_535, description="port; 0: a free one, printed at start")
+
+
+class LogSettings(_Tree):
+    """Logs go to standard error."""
+
+    format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level shown")
+
+
+class Settings(BaseSettings):
+    """Everything a user can set."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    kafka: KafkaSettings = KafkaSettings()
+    triton: TritonSettings = TritonSettings()
+    pipelines: dict[Name, PipelineSettings] = Field({"fraud": PipelineSettings()}, min_length=1)
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+    drain_timeout_ms: Milliseconds = Field(10_000, description="how long SIGTERM waits for events under way")
+
+    @model_validator(mode="after")
+    def _groups_are_apart(self) -> "Settings":
+        groups: dict[str, str] = {}
+        for name, pipeline in self.pipelines.items():
+            group = pipeline.group or default_group(name)
+            if group in groups:
+                raise ValueError(
+                    f"pipelines '{groups[group]}' and '{name}' share the group '{group}'; give each its own"
+                )
+            groups[group] = name
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def default_group(pipeline: str) -> str:
+    """The consumer group of a pipeline that names none."""
+    return f"inferstream-{pipeline}"
+
+
+def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from a YAML file and the environment. Raises SettingsError, one line per mistake."""
+    tree: dict[str, Any] = {}
+    if file is not None:
+        if not file.is_file():
+            raise SettingsError(f"settings file {file} does not exist; `inferstream settings` shows what it may hold")
+        try:
+            tree = YamlConfigSettingsSource(Settings, yaml_file=file)()
+        except (YAMLError, UnicodeDecodeError, ValueError, TypeError) as error:
+            raise SettingsError(f"settings file {file} is not a YAML mapping: {' '.join(str(error).split())}") from None
+    try:
+        return Settings(**_merged(tree, _from_environment(os.environ if environ is None else environ)))
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(e) for e in error.errors(include_url=False))) from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """`INFERSTREAM__A__B=x` as {"a": {"b": "x"}}: every variable, so that a misspelt one is refused, not ignored."""
+    tree: dict[str, Any] = {}
+    for variable in sorted(v for v in environ if v.upper().startswith(ENV_PREFIX)):
+        *parents, leaf = variable[len(ENV_PREFIX) :].lower().split(_DELIMITER)
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise SettingsError(f"{variable} contradicts another variable that sets the whole of '{parent}'")
+        node[leaf] = _value(environ[variable])
+    return tree
+
+
+def _value(text: str) -> Any:
+    """Mappings and lists are written as JSON; anything else is left for the field's own type."""
+    if text[:1] in "{[" and text:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` laid upon `under`, mapping by mapping."""
+    result = dict(under)
+    for key, value in over.items():
+        below = result.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        result[key] = _merged(below, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _explain(error: Any) -> str:
+    """One line: where, what is wrong, the nearest right name. Never the value: it may be secret."""
+    where = ".".join(str(part) for part in error["loc"]) or "settings"
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']}"
+    known = [row.path for row in table()]
+    pattern = _generic(error["loc"])
+    near = difflib.get_close_matches(pattern, known, n=1, cutoff=0.5)
+    siblings = sorted(k for k in known if k.rpartition(".")[0] == pattern.rpartition(".")[0])
+    hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(siblings)}"
+    return f"{where}: unknown setting; {hint}"
+
+
+def _generic(location: tuple[Any, ...]) -> str:
+    parts = [str(part) for part in location]
+    if len(parts) > 1 and parts[0] == "pipelines":
+        parts[1] = "<name>"
+    return ".".join(parts)
+
+
+class Row(NamedTuple):
+    """One line of the table of settings."""
+
+    path: str
+    env: str
+    default: str
+    description: str
+
+
+def table() -> list[Row]:
+    """Every setting with its default and the name of its environment variable."""
+    return list(_rows(Settings, ()))
+
+
+def _rows(model: type[BaseModel], parents: tuple[str, ...]) -> Iterator[Row]:
+    for name, field in model.model_fields.items():
+        path = (*parents, name)
+        child = PipelineSettings if path == ("pipelines",) else field.annotation
+        if isinstance(child, type) and issubclass(child, BaseModel):
+            yield from _rows(child, (*path, "<name>") if path == ("pipelines",) else path)
+        else:
+            yield Row(".".join(path), _env_name(path), _default(field), field.description or "")
+
+
+def _env_name(path: tuple[str, ...]) -> str:
+    return ENV_PREFIX + _DELIMITER.join(part if part.startswith("<") else part.upper() for part in path)
+
+
+def _default(field: FieldInfo) -> str:
+    return "" if field.default is None else json.dumps(field.default, default=str)

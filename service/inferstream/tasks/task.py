@@ -1,0 +1,104 @@
+"""The interface of a task and how one is found: by entry point `inferstream.tasks` or as `module:Class`."""
+
+import dataclasses
+import difflib
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from inferstream.errors import SettingsError
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+
+class TensorSpec(NamedTuple):
+    """A named tensor of the model: Triton datatype and the shape of one row (without the batch axis; -1: any)."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class Task(ABC):
+    """One kind of inference, from typed events to typed results, a whole batch at a time.
+
+    Options (thresholds, say) are the fields of a frozen dataclass and come from the pipeline's `options`.
+    Methods must not block, keep state or change their arguments: they run on the event loop.
+    """
+
+    event_type: ClassVar[Any] = dict
+    """What the codec decodes a record to: a msgspec Struct, or any type msgspec knows."""
+    schema: ClassVar[str | None] = None
+    """Name of the event's schema; a record whose `schema` header names another one is a dead letter."""
+    event_id: ClassVar[str | None] = None
+    """Field of the event that identifies it to people; copied to the outcome."""
+    model: ClassVar[str] = ""
+    """Default name of the model on Triton."""
+    student: ClassVar[str | None] = None
+    """Shipped model with the same tensors that answers in the process when Triton cannot."""
+    inputs: ClassVar[tuple[TensorSpec, ...]] = ()
+    outputs: ClassVar[tuple[TensorSpec, ...]] = ()
+
+    @abstractmethod
+    def tensors(self, events: Sequence[Any]) -> Tensors:
+        """Model inputs for the events: one array [rows, *shape] per entry of `inputs`.
+
+        A row with a non-finite number makes its event a dead letter; the others go on.
+        """
+
+    @abstractmethod
+    def decide(self, events: Sequence[Any], tensors: Tensors, outputs: Tensors) -> Sequence[Any]:
+        """One result per event from the model's (or the student's) outputs, arrays [rows, *shape]."""
+
+    def rules(self, events: Sequence[Any], tensors: Tensors) -> Sequence[Any] | None:
+        """One result per event without any model, or None if this task cannot answer so."""
+        return None
+
+
+def load(name: str, options: Mapping[str, Any]) -> Task:
+    """The task a pipeline names, with its options. Raises SettingsError saying what to write instead."""
+    cls = _find(name)
+    known: set[str] = {f.name for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+    for option in options:
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"it knows: {', '.join(sorted(known)) or 'none'}"
+            raise SettingsError(f"task '{name}' has no option '{option}'; {hint}")
+    try:
+        return msgspec.convert(dict(options), cls, strict=False) if known else cls()
+    except (msgspec.ValidationError, ValueError) as error:
+        raise SettingsError(f"options of task '{name}': {error}") from None
+
+
+def _find(name: str) -> type[Task]:
+    points = {point.name: point for point in entry_points(group="inferstream.tasks")}
+    try:
+        if ":" in name:
+            module, _, attribute = name.partition(":")
+            found = getattr(importlib.import_module(module), attribute)
+        elif name in points:
+            found = points[name].load()
+        else:
+            known = ", ".join(sorted(points))
+            raise SettingsError(f"task '{name}' is not installed; known: {known}, or write 'module:Class'")
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"task '{name}' cannot be loaded: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        raise SettingsError(f"task '{name}' is {found!r}, not a subclass of inferstream.tasks.Task")
+    return found
+
+
+def finite_rows(tensors: Tensors) -> npt.NDArray[np.bool_]:
+    """Which rows hold only finite numbers, over all float tensors of a batch."""
+    rows = len(next(iter(tensors.values())))
+    finite = np.ones(rows, np.bool_)
+    for array in tensors.values():
+        if array.dtype.kind == "f":
+            finite &= np.isfinite(array).reshape(rows, -1).all(axis=1)
+    return finite

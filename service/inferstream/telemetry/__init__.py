@@ -1,0 +1,1 @@
+"""Logs and the export of metrics; the only importer of opentelemetry."""

@@ -1,0 +1,18 @@
+"""Stand-ins that pass the same contract suites as the real thing. The service never imports them."""
+
+from inferstream.testing.broker import FakeBroker, FakeSink, FakeSource, StoredRecord
+from inferstream.testing.clock import FakeClock
+from inferstream.testing.model import FakeModel
+from inferstream.testing.task import Mean, MeanTask, Reading
+
+__all__ = [
+    "FakeBroker",
+    "FakeClock",
+    "FakeModel",
+    "FakeSink",
+    "FakeSource",
+    "Mean",
+    "MeanTask",
+    "Reading",
+    "StoredRecord",
+]

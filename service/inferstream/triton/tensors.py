@@ -1,0 +1,74 @@
+"""Arrays to requests and responses to arrays, on the raw protocol messages."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import service_pb2
+
+from inferstream.errors import ModelError
+from inferstream.events.outcome import Cause
+from inferstream.tasks import Tensors, TensorSpec
+
+DTYPES: Mapping[str, type[np.generic]] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+}
+"""Triton's datatypes of fixed size as numpy has them."""
+
+
+def request(
+    model: str, version: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], tensors: Tensors
+) -> Any:
+    """A ModelInferRequest for arrays [rows, *shape], one per input."""
+    message = service_pb2.ModelInferRequest(model_name=model, model_version=version)
+    for spec in inputs:
+        array = np.ascontiguousarray(tensors[spec.name], DTYPES[spec.datatype])
+        message.inputs.add(name=spec.name, datatype=spec.datatype, shape=array.shape)
+        message.raw_input_contents.append(array.tobytes())
+    for spec in outputs:
+        message.outputs.add(name=spec.name)
+    return message
+
+
+def arrays(response: Any, outputs: Sequence[TensorSpec], rows: int) -> Tensors:
+    """The outputs of a ModelInferResponse. Raises ModelError unless each is what the task wants for these rows.
+
+    A server may answer OK with empty, foreign or non-finite tensors; a score made of those would be a lie.
+    """
+    found: dict[str, npt.NDArray[Any]] = {}
+    contents = dict(zip((output.name for output in response.outputs), response.raw_output_contents, strict=False))
+    shapes = {output.name: tuple(output.shape) for output in response.outputs}
+    datatypes = {output.name: output.datatype for output in response.outputs}
+    for spec in outputs:
+        raw = contents.get(spec.name)
+        if raw is None or datatypes[spec.name] != spec.datatype:
+            raise _garbage(f"output '{spec.name}' is missing or is no {spec.datatype}")
+        shape = shapes[spec.name]
+        array = np.frombuffer(raw, DTYPES[spec.datatype])
+        if shape[:1] != (rows,) or not fits(shape[1:], spec.shape) or array.size != np.prod(shape):
+            raise _garbage(f"output '{spec.name}' has shape {list(shape)} and {array.size} values for {rows} rows")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise _garbage(f"output '{spec.name}' holds numbers that are not finite")
+        found[spec.name] = array.reshape(shape)
+    return found
+
+
+def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether a shape agrees with another in which -1 stands for any size."""
+    return len(shape) == len(wanted) and all(a == b or -1 in (a, b) for a, b in zip(shape, wanted, strict=True))
+
+
+def _garbage(what: str) -> ModelError:
+    return ModelError(Cause.MODEL_GARBAGE, f"the model server answered OK, but {what}")

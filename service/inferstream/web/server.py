@@ -1,0 +1,67 @@
+"""Probes and metrics over HTTP. What is live and ready is decided elsewhere; here it is only said."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from aiohttp import web
+
+from inferstream.errors import Unavailable
+from inferstream.settings import WebSettings
+
+
+class Health(Protocol):
+    """What the probes ask. Each answer is None if all is well, else the reason in a few words."""
+
+    def why_not_live(self) -> str | None: ...
+    def why_not_ready(self) -> str | None: ...
+
+
+class WebServer:
+    """An HTTP server on the running loop."""
+
+    def __init__(self, settings: WebSettings, health: Health, metrics: Callable[[], str], content_type: str) -> None:
+        self._settings = settings
+        self._health = health
+        self._metrics = metrics
+        self._content_type = content_type
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/livez", self._livez),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._show_metrics),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen. Raises Unavailable if the port is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            where = f"{self._settings.host}:{self._settings.port}"
+            raise Unavailable(
+                f"cannot listen on {where} ({error.strerror}); set web.port to a free port, or 0 for any"
+            ) from None
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening. Idempotent."""
+        await self._runner.cleanup()
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return _answer(self._health.why_not_live())
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _answer(self._health.why_not_ready())
+
+    async def _show_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics().encode(), headers={"Content-Type": self._content_type})
+
+
+def _answer(why_not: str | None) -> web.Response:
+    return web.Response(text=(why_not or "ok") + "\n", status=503 if why_not else 200)

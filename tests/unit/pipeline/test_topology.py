@@ -1,0 +1,420 @@
+"""The whole data path on fakes: one outcome per event, in order, offsets only after acknowledgement."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from inferstream.errors import ContractMismatch, ModelError
+from inferstream.events.outcome import Cause
+from inferstream.pipeline.emit import Route
+from inferstream.pipeline.interfaces import OutRecord
+from inferstream.pipeline.topology import Pipeline, Ports, Timing
+from inferstream.settings import BatchingSettings, PipelineSettings
+from inferstream.signals import Signals
+from inferstream.tasks import Task
+from inferstream.testing import FakeBroker, FakeModel, FakeSink, FakeSource, MeanTask, StoredRecord
+
+GROUP = "g"
+encode = msgspec.msgpack.encode
+
+
+class Clock:
+    """Real time: these tests are about order and acknowledgement, not about instants."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def unix_ms(self) -> float:
+        return time.time() * 1000
+
+
+class World:
+    """A pipeline on a fake broker and a fake model."""
+
+    def __init__(self, task: Task | None = None, partitions: int = 2, **settings: Any) -> None:
+        self.task = task or MeanTask()
+        self.broker = FakeBroker({"in": partitions, "out": partitions, "dead": 1})
+        self.model = FakeModel(self.task)
+        self.settings = PipelineSettings(**{"slo_ms": 5_000, **settings})
+        self.signals = Signals()
+        self.sink = FakeSink(self.broker)
+
+    def pipeline(self, student: FakeModel | None = None) -> Pipeline:
+        """Another member of the group."""
+        route = Route("p", "mean", GROUP, "in", "out", "dead", 1)
+        source = FakeSource(self.broker, "in", GROUP)
+        ports = Ports(source, self.sink, self.model, student, Clock(), self.signals)
+        return Pipeline(route, self.task, self.settings, Timing(0.01, 1.0), ports)
+
+    def write(self, value: bytes | None, partition: int = 0, *headers: tuple[str, bytes], age_ms: int = 0) -> None:
+        """An event comes in."""
+        timestamp = int(time.time() * 1000) - age_ms
+        self.broker.append("in", partition, OutRecord(b"key", value, list(headers), timestamp))
+
+    def write_readings(self, count: int, partition: int = 0) -> None:
+        """Good events, told apart by their id."""
+        for i in range(count):
+            self.write(encode({"id": f"r{partition}-{i}", "values": [float(i), 1.0, 2.0]}), partition)
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """What was written to the output topic, partition by partition."""
+        return [msgspec.msgpack.decode(r.value) for r in self.broker.records("out") if r.value is not None]
+
+    def committed(self, partition: int = 0) -> int:
+        """The offset the group would go on at."""
+        return self.broker.committed[GROUP].get(("in", partition), 0)
+
+    async def until(self, is_true: Callable[[], bool], timeout: float = 5.0) -> None:
+        """Wait for something to become true."""
+        async with asyncio.timeout(timeout):
+            while not is_true():  # noqa: ASYNC110 - the fakes have no event for everything a test may wait for
+                await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def running(*pipelines: Pipeline) -> AsyncIterator[None]:
+    """Pipelines at work; drained at the end."""
+    tasks = [asyncio.create_task(pipeline.run()) for pipeline in pipelines]
+    try:
+        yield
+    finally:
+        for pipeline in pipelines:
+            await pipeline.drain(2.0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def ids(outcomes: Sequence[dict[str, Any]]) -> list[str]:
+    """The ids of outcomes."""
+    return [outcome["id"] for outcome in outcomes]
+
+
+async def test_every_event_is_scored_once_and_committed() -> None:
+    """The plain case: score, provenance, key, headers and the offset."""
+    world = World()
+    world.write(
+        encode({"id": "a", "values": [1.0, 2.0, 3.0], "extra": 1}), 1, ("traceparent", b"00-ab"), ("outcome", b"old")
+    )
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed(1) == 1)
+    record = world.broker.records("out")[0]
+    outcome = msgspec.msgpack.decode(record.value or b"")
+    assert (record.partition, record.key) == (1, b"key")
+    assert dict(record.headers) == {
+        "content-type": b"application/msgpack",
+        "schema": b"outcome.v1",
+        "outcome": b"scored",
+        "outcome-id": b"g/in/1/0",
+        "traceparent": b"00-ab",
+    }
+    assert outcome["id"] == "g/in/1/0"
+    assert outcome["event_id"] == "a"
+    assert outcome["result"] == {"mean": 2.0, "is_high": False}
+    assert outcome["answered_by"] == {"kind": "model", "name": "fake", "version": "1"}
+    assert outcome["deadline_met"] is True
+    assert outcome["deadline_unix_ms"] == record.timestamp or outcome["deadline_unix_ms"] > record.timestamp - 10
+    assert world.signals.in_time.total(outcome="scored") == 1
+
+
+async def test_order_is_kept_when_a_later_batch_is_faster() -> None:
+    """Two calls under way; the first takes longer; its outcomes still come first."""
+    world = World(batching=BatchingSettings(max_batch_size=4, max_in_flight=3))
+    delays = iter([0.05, 0.02, 0.0, 0.01] * 100)
+
+    class Uneven(FakeModel):
+        async def infer(self, tensors: Any, timeout: float) -> Any:
+            await asyncio.sleep(next(delays))
+            return await super().infer(tensors, timeout)
+
+    world.model = Uneven(world.task)
+    for partition in (0, 1):
+        world.write_readings(50, partition)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed(0) == world.committed(1) == 50)
+    assert ids(world.outcomes()) == [f"g/in/{p}/{i}" for p in (0, 1) for i in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "cause"),
+    [
+        (b"\xc1\xff", [], "malformed"),
+        (encode({"id": "a", "values": [1.0, 2.0, 3.0]})[:-4], [], "malformed"),
+        (b"\x91" * 100_000, [], "oversize"),
+        (b"\x91" * 5_000, [], "invalid"),
+        (b"\x82\xa2id\xa1a\xa1x" + b"\x91" * 5_000, [], "malformed"),
+        (encode({"id": "a", "values": "no"}), [], "invalid"),
+        (encode({"id": "secret-name", "values": ["secret-value"]}), [], "invalid"),
+        (encode({"values": [1.0, 2.0, 3.0]}), [], "invalid"),
+        (encode(None), [], "invalid"),
+        (encode({"id": "a", "values": [float("nan"), 2.0, 3.0]}), [], "unusable_features"),
+        (b"", [], "empty"),
+        (None, [], "empty"),
+        (b"{}", [("content-type", b"text/xml")], "unknown_codec"),
+        (b'{"id": 1}', [("content-type", b"application/json; charset=utf-8")], "invalid"),
+        (encode({"id": "a", "values": [1.0, 2.0, 3.0]}), [("schema", b"reading.v9")], "unknown_schema"),
+    ],
+)
+async def test_poison_is_dead_lettered_and_the_stream_goes_on(
+    value: bytes | None, headers: list[tuple[str, bytes]], cause: str
+) -> None:
+    """The original goes to the dead-letter topic byte for byte; its neighbours are scored, in order."""
+    world = World()
+    world.write_readings(1)
+    world.write(value, 0, *headers)
+    world.write_readings(1)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 3)
+    assert [o["outcome"] for o in world.outcomes()] == ["scored", "dead_lettered", "scored"]
+    outcome = world.outcomes()[1]
+    assert outcome["cause"] == cause
+    (letter,) = world.broker.records("dead")
+    given = dict(letter.headers)
+    assert (letter.key, letter.value) == (b"key", value)
+    assert given["dlq-cause"] == cause.encode()
+    assert given["dlq-outcome-id"] == outcome["id"].encode() == b"g/in/0/1"
+    assert all(given[name] == header for name, header in headers)
+    assert "secret" not in str(outcome)
+    assert "secret" not in str({k: v for k, v in given.items() if k.startswith("dlq")})
+
+
+async def test_json_by_header() -> None:
+    """A producer that writes JSON says so in the content type."""
+    world = World()
+    world.write(b'{"id":"j","values":[1,2,3]}', 0, ("content-type", b"application/json"))
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 1)
+    assert world.outcomes()[0]["event_id"] == "j"
+
+
+@pytest.mark.parametrize(("policy", "out"), [("skip", 0), ("forward", 1), ("dead_letter", 1)])
+async def test_tombstones(policy: str, out: int) -> None:
+    """Skipped without a trace, forwarded as they are, or dead-lettered; the offset passes in every case."""
+    world = World(tombstones=policy)
+    world.write(None, 0, ("h", b"1"))
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 1)
+    records = world.broker.records("out")
+    assert len(records) == out
+    assert len(world.broker.records("dead")) == (policy == "dead_letter")
+    if policy == "forward":
+        assert (records[0].key, records[0].value, records[0].headers) == (b"key", None, (("h", b"1"),))
+
+
+async def test_a_backlog_past_its_deadline_expires_undecoded_with_its_ce_id() -> None:
+    """Too late for anybody: each one still gets its outcome, with the id that needs no decoding."""
+    world = World(slo_ms=50)
+    for _ in range(3):
+        world.write(b"\xc1 not even msgpack", 0, ("ce_id", b"e-1"), age_ms=10_000)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 3)
+    assert {(o["outcome"], o["cause"], o["event_id"], o["deadline_met"]) for o in world.outcomes()} == {
+        ("expired", "too_late", "e-1", False)
+    }
+    assert world.model.calls == []
+    assert world.signals.in_time.total() == 0
+
+
+async def test_the_student_answers_when_the_model_is_away() -> None:
+    """Known to be away: no time is lost with a call."""
+    world = World()
+    world.model.is_up = False
+    world.write_readings(3)
+    student = FakeModel(world.task)
+    async with running(world.pipeline(student)):
+        await world.until(lambda: world.committed() == 3)
+    assert {(o["outcome"], o["cause"]) for o in world.outcomes()} == {("fallback", "model_unavailable")}
+    assert world.outcomes()[2]["result"]["mean"] == pytest.approx(5 / 3)
+    assert world.model.calls == []
+
+
+async def test_the_rules_answer_when_nobody_else_can() -> None:
+    """No student: the outcome says that the rules gave it."""
+    world = World()
+    world.model.is_up = False
+    world.write_readings(2)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 2)
+    assert [o["answered_by"]["kind"] for o in world.outcomes()] == ["rules", "rules"]
+    assert world.outcomes()[1]["result"]["mean"] == 1.0
+
+
+async def test_a_model_too_slow_is_given_up_in_time() -> None:
+    """The fallback answers before the deadline, not after the model."""
+    world = World(slo_ms=200, emit_reserve_ms=50)
+    world.model.delay = 60.0
+    async with running(world.pipeline()):
+        world.write_readings(2)
+        await world.until(lambda: world.committed() == 2)
+    assert {(o["outcome"], o["cause"], o["deadline_met"]) for o in world.outcomes()} == {
+        ("fallback", "model_timeout", True)
+    }
+
+
+async def test_a_model_that_answers_garbage_falls_back() -> None:
+    """An answer that is none is not passed on."""
+    world = World()
+
+    def garbage(call: int, tensors: Any) -> None:
+        raise ModelError(Cause.MODEL_GARBAGE, "wrong rows")
+
+    world.model.fails = garbage
+    world.write_readings(2)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 2)
+    assert {o["cause"] for o in world.outcomes()} == {"model_garbage"}
+
+
+async def test_a_task_without_rules_expires_what_nobody_can_answer() -> None:
+    """Nothing is made up."""
+
+    class NoRules(MeanTask):
+        def rules(self, events: Any, tensors: Any) -> Any:
+            return None
+
+    world = World(NoRules())
+    world.model.is_up = False
+    world.write_readings(1)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 1)
+    assert [(o["outcome"], o["cause"]) for o in world.outcomes()] == [("expired", "no_fallback")]
+
+
+async def test_offsets_wait_for_the_acknowledgement() -> None:
+    """An outcome that is written but not acknowledged does not let its offset pass."""
+    world = World()
+    world.broker.set_acknowledges(False)
+    world.write_readings(5)
+    async with running(world.pipeline()):
+        await world.until(lambda: len(world.broker.records("out")) == 5)
+        await asyncio.sleep(0.05)
+        assert world.committed() == 0
+        world.broker.set_acknowledges(True)
+        await world.until(lambda: world.committed() == 5)
+
+
+async def test_the_dead_letter_is_acknowledged_before_the_offset_passes() -> None:
+    """Both writes count: a dead-letter topic that does not answer holds the offset."""
+    world = World()
+
+    class NoLetters(FakeSink):
+        def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> asyncio.Future[None]:
+            if topic == "dead":
+                return asyncio.get_running_loop().create_future()
+            return super().send(topic, partition, records)
+
+    world.sink = NoLetters(world.broker)
+    world.write(b"\xc1")
+    pipeline = world.pipeline()
+    task = asyncio.create_task(pipeline.run())
+    await world.until(lambda: len(world.broker.records("out")) == 1)
+    assert await pipeline.drain(0.1) is False
+    assert world.committed() == 0
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_memory_is_bounded_while_the_broker_is_away() -> None:
+    """No more is taken than may be unsettled, and all is answered when the broker is back."""
+    world = World(batching=BatchingSettings(max_queued=300))
+    world.broker.set_acknowledges(False)
+    world.write_readings(2_000)
+    async with running(world.pipeline()):
+        await asyncio.sleep(0.2)
+        assert world.signals.unsettled.total() <= 300 + 256
+        world.broker.set_acknowledges(True)
+        await world.until(lambda: world.committed() == 2_000)
+    assert ids(world.outcomes()) == [f"g/in/0/{i}" for i in range(2_000)]
+
+
+async def test_drain_under_load_loses_and_repeats_nothing() -> None:
+    """A clean stop commits exactly what was answered; the next one goes on there."""
+    world = World()
+    world.write_readings(3_000)
+    async with running(world.pipeline()):
+        await world.until(lambda: len(world.broker.records("out")) > 200)
+    first = world.committed()
+    assert first == len(world.outcomes())
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 3_000)
+    assert ids(world.outcomes()) == [f"g/in/0/{i}" for i in range(3_000)]
+
+
+async def test_a_rebalance_under_load_loses_and_repeats_nothing() -> None:
+    """What was taken is answered and committed before the partition goes."""
+    world = World(partitions=2)
+    for partition in (0, 1):
+        world.write_readings(2_000, partition)
+    async with running(world.pipeline()):
+        await world.until(lambda: len(world.broker.records("out")) > 100)
+        async with running(world.pipeline()):
+            await world.until(lambda: world.committed(0) == world.committed(1) == 2_000)
+    assert sorted(ids(world.outcomes())) == sorted(f"g/in/{p}/{i}" for p in (0, 1) for i in range(2_000))
+
+
+async def test_a_sink_that_fails_for_good_ends_the_pipeline_uncommitted() -> None:
+    """Better to stop than to pass over an event: the next start repeats it."""
+    world = World()
+
+    class Refusing(FakeSink):
+        def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> asyncio.Future[None]:
+            refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            refused.set_exception(ContractMismatch("refused"))
+            return refused
+
+    world.sink = Refusing(world.broker)
+    world.write_readings(1)
+    pipeline = world.pipeline()
+    with pytest.raises(ContractMismatch, match="refused"):
+        await asyncio.wait_for(pipeline.run(), 2)
+    await pipeline.drain(0.05)
+    assert world.committed() == 0
+
+
+async def test_a_bug_in_a_task_ends_the_pipeline_uncommitted() -> None:
+    """A task that raises is a bug; no event is passed over because of it."""
+
+    class Broken(MeanTask):
+        def decide(self, events: Any, tensors: Any, outputs: Any) -> Any:
+            raise ZeroDivisionError
+
+    world = World(Broken())
+    world.write_readings(1)
+    pipeline = world.pipeline()
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(pipeline.run(), 2)
+    await pipeline.drain(0.05)
+    assert world.committed() == 0
+
+
+async def test_headers_too_large_for_the_output_topic_are_left_behind() -> None:
+    """The outcome still goes out, without what it inherited."""
+    world = World()
+    world.sink = FakeSink(world.broker, max_record_bytes=1_000)
+    world.write(encode({"id": "a", "values": [1.0, 2.0, 3.0]}), 0, ("big", b"x" * 2_000))
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 1)
+    assert "big" not in dict(world.broker.records("out")[0].headers)
+
+
+async def test_a_dead_letter_too_large_for_its_topic_loses_only_its_body() -> None:
+    """Where it came from stays known."""
+    world = World(max_event_bytes=100)
+    world.sink = FakeSink(world.broker, max_record_bytes=1_500)
+    world.write(b"y" * 3_000)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 1)
+    (letter,) = world.broker.records("dead")
+    assert letter.value is None
+    assert dict(letter.headers)["dlq-body-omitted"] == b"3000"
+
+
+def test_stored_records_are_records() -> None:
+    """The fake's records have what the data path reads."""
+    record = StoredRecord("t", 0, 1, 2, None, b"", ())
+    assert (record.topic, record.offset, record.timestamp) == ("t", 1, 2)
