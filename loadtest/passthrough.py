@@ -7,6 +7,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Collection, Mapping
+from functools import partial
 
 from inferstream import settings
 from inferstream.kafka import KafkaSink, KafkaSource
@@ -35,9 +36,11 @@ class PassThrough:
             for taken in await self._source.take(0.2):
                 records = [OutRecord(r.key, r.value, list(r.headers), r.timestamp) for r in taken.records]
                 done = self._sink.send(self._output, taken.partition, records)
-                last = taken.records[-1].offset + 1
-                done.add_done_callback(lambda _, p=taken.partition, o=last: self._next.__setitem__(p, o))
+                done.add_done_callback(partial(self._acknowledged, taken.partition, taken.records[-1].offset + 1))
         committing.cancel()
+
+    def _acknowledged(self, partition: int, offset: int, _: object) -> None:
+        self._next[partition] = offset
 
     async def _commit(self) -> None:
         while True:

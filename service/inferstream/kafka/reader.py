@@ -8,7 +8,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from inferstream.errors import ContractMismatch
 from inferstream.events.envelope import Record
-from inferstream.kafka.connection import client_arguments, kafka_errors
+from inferstream.kafka.admin import Admin
+from inferstream.kafka.connection import client_arguments, hold_empty_fetches, kafka_errors
 from inferstream.settings import KafkaSettings
 
 _POLL_MS = 200
@@ -25,20 +26,20 @@ class Reader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            fetch_max_wait_ms=50,
         )
+        hold_empty_fetches(self._consumer)
         self._partitions: list[TopicPartition] = []
 
     async def __aenter__(self) -> "Reader":
         """Connect. Raises Unavailable, or ContractMismatch if the topic does not exist."""
+        async with Admin(self._settings) as admin:
+            counts = await admin.partition_counts()
+        if self._topic not in counts:
+            raise ContractMismatch(f"topic '{self._topic}' does not exist at {self._settings.bootstrap_servers}")
+        self._partitions = [TopicPartition(self._topic, p) for p in range(counts[self._topic])]
         try:
             with kafka_errors(f"reading topic '{self._topic}'", self._settings):
                 await asyncio.wait_for(self._consumer.start(), self._settings.start_timeout_ms / 1000)
-                topics = await self._consumer.topics()
-            if self._topic not in topics:
-                raise ContractMismatch(f"topic '{self._topic}' does not exist at {self._settings.bootstrap_servers}")
-            partitions = self._consumer.partitions_for_topic(self._topic) or set()
-            self._partitions = [TopicPartition(self._topic, p) for p in sorted(partitions)]
             self._consumer.assign(self._partitions)
         except BaseException:
             await self._consumer.stop()

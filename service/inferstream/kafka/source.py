@@ -9,7 +9,7 @@ from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStat
 
 from inferstream.errors import Unavailable
 from inferstream.events.envelope import Slice
-from inferstream.kafka.connection import client_arguments, kafka_errors
+from inferstream.kafka.connection import client_arguments, hold_empty_fetches, kafka_errors
 from inferstream.pipeline.interfaces import Assignments
 from inferstream.settings import KafkaSettings
 
@@ -41,6 +41,7 @@ class KafkaSource:
             max_partition_fetch_bytes=_FETCH_BYTES,
             partition_assignment_strategy=(RangePartitionAssignor,),
         )
+        hold_empty_fetches(self._consumer)
 
     async def start(self, assignments: Assignments) -> None:
         """Join the group; `assignments` hears of every change from then on."""

@@ -1,7 +1,7 @@
 """consume: slices of records come in, as many as memory allows; each is decoded and joins the batch queue."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from inferstream.events.envelope import Event, Slice
 from inferstream.pipeline.commit import Commit
@@ -42,19 +42,31 @@ class Consume:
         """Take and hand on until stopped."""
         while not self._stopping:
             await self._commit.until_unsettled_below(self._max_unsettled)
-            for taken in await self._source.take(_TAKE_TIMEOUT):
-                for start in range(0, len(taken.records), _CHUNK):
-                    chunk = Slice(taken.partition, taken.epoch, taken.records[start : start + _CHUNK])
-                    self._hand_on(chunk)
-                    await asyncio.sleep(0)
-                    await self._commit.until_unsettled_below(self._max_unsettled)
+            taken = await self._source.take(_TAKE_TIMEOUT)
+            if taken:
+                await self._hand_on(taken)
 
-    def _hand_on(self, chunk: Slice) -> None:
-        if self._stopping or not self._commit.track(chunk):
-            return
-        self._records.add(len(chunk.records))
-        events, skipped = self._decode.slice_events(chunk)
-        if skipped:
-            self._commit.settle_offsets(chunk.partition, chunk.epoch, skipped)
-        if events:
-            self._submit(events)
+    async def _hand_on(self, taken: Sequence[Slice]) -> None:
+        """Decode what was taken. Partitions share a batch, so it is submitted as a whole, or in chunks if large."""
+        waiting: list[Event] = []
+        for chunk in _chunks(taken):
+            if self._stopping or not self._commit.track(chunk):
+                continue
+            self._records.add(len(chunk.records))
+            events, skipped = self._decode.slice_events(chunk)
+            if skipped:
+                self._commit.settle_offsets(chunk.partition, chunk.epoch, skipped)
+            waiting += events
+            if len(waiting) >= _CHUNK:
+                self._submit(waiting)
+                waiting = []
+                await asyncio.sleep(0)
+                await self._commit.until_unsettled_below(self._max_unsettled)
+        if waiting:
+            self._submit(waiting)
+
+
+def _chunks(taken: Sequence[Slice]) -> Iterator[Slice]:
+    for each in taken:
+        for start in range(0, len(each.records), _CHUNK):
+            yield Slice(each.partition, each.epoch, each.records[start : start + _CHUNK])

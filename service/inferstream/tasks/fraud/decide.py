@@ -36,19 +36,20 @@ class FraudResult(msgspec.Struct, gc=False):
 
 
 _HIGH_AMOUNT = np.float32(np.log1p(220.0))  # euros
-_TIMES_USUAL = np.float32(np.log(4.0))
-_TERMINAL_SHARE = np.float32(0.15)
+_TIMES_USUAL = np.float32(np.log(3.0))
+_TERMINAL_SHARE = np.float32(0.5)
 _BUSY_DAY = np.float32(np.log1p(12.0))  # transactions of a card in a day
-# Points of the rules, of 1: what a reason adds to the probability they state.
+# What a reason adds to the probability the rules state. One strong reason asks for review, two for more;
+# the weak ones together do not reach it.
 _POINTS = {
-    Reason.TERMINAL_FRAUDS: 0.60,
-    Reason.AMOUNT_ABOVE_USUAL: 0.35,
-    Reason.AMOUNT_HIGH: 0.30,
-    Reason.VELOCITY: 0.10,
-    Reason.FOREIGN_COUNTRY: 0.10,
-    Reason.RISKY_CATEGORY: 0.05,
-    Reason.CARD_NOT_PRESENT: 0.05,
-    Reason.NIGHT: 0.05,
+    Reason.TERMINAL_FRAUDS: 0.40,
+    Reason.AMOUNT_ABOVE_USUAL: 0.40,
+    Reason.AMOUNT_HIGH: 0.35,
+    Reason.VELOCITY: 0.05,
+    Reason.FOREIGN_COUNTRY: 0.03,
+    Reason.RISKY_CATEGORY: 0.03,
+    Reason.CARD_NOT_PRESENT: 0.02,
+    Reason.NIGHT: 0.02,
 }
 _BASE = 0.01
 _MOST = 0.95

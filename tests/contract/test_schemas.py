@@ -1,0 +1,282 @@
+"""The published schemas and the types the service runs on say the same: on golden, generated and broken documents."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import msgspec
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from inferstream.events import codecs, dead_letter, headers
+from inferstream.events.outcome import Answerer, Cause, Outcome, Source, Status, Times
+from inferstream.tasks.fraud import Aggregates, Transaction
+from inferstream.tasks.fraud.decide import FraudResult, Reason
+from inferstream.tasks.fraud.event import CHANNELS
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+EXAMPLES = SCHEMAS / "examples"
+READ = {"application/json": codecs.JSON, "application/msgpack": codecs.MSGPACK}
+
+
+def schema(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((SCHEMAS / f"{name}.json").read_text())
+    Draft202012Validator.check_schema(document)
+    return document
+
+
+VALIDATORS = {name: Draft202012Validator(schema(f"{name}.v1")) for name in ("transaction", "outcome", "dead_letter")}
+GOLDEN = sorted(path for path in EXAMPLES.glob("*.json"))
+TRANSACTIONS = [path for path in GOLDEN if path.name.startswith("transaction.")]
+OUTCOMES = [path for path in GOLDEN if path.name.startswith("outcome.")]
+INVALID = sorted((EXAMPLES / "invalid").glob("*.json"))
+
+
+def accepts(document: Any) -> bool:
+    """Whether the service takes the document as a transaction, in both codecs alike."""
+    answers = set()
+    for codec, raw in ((codecs.JSON, json.dumps(document).encode()), (codecs.MSGPACK, msgpack.packb(document))):
+        try:
+            codec.decoder(Transaction)(raw)
+            answers.add(True)
+        except msgspec.ValidationError:
+            answers.add(False)
+    assert len(answers) == 1, "the codecs disagree"
+    return answers.pop()
+
+
+def test_there_are_examples_of_everything() -> None:
+    assert {path.name.split(".")[0] for path in GOLDEN} == set(VALIDATORS)
+    assert {path.name.split(".")[1] for path in OUTCOMES} == {status.value for status in Status}
+    assert len(INVALID) >= 8
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.name)
+def test_golden_example_fits_its_schema(path: Path) -> None:
+    VALIDATORS[path.name.split(".")[0]].validate(json.loads(path.read_text()))
+
+
+def test_msgpack_examples_are_what_their_json_says() -> None:
+    done = subprocess.run([sys.executable, EXAMPLES / "generate.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", TRANSACTIONS, ids=lambda path: path.name)
+def test_golden_transaction_is_read_the_same_from_both_codecs(path: Path) -> None:
+    from_json = codecs.JSON.decoder(Transaction)(path.read_bytes())
+    from_msgpack = codecs.MSGPACK.decoder(Transaction)(path.with_suffix(".msgpack").read_bytes())
+    assert from_json == from_msgpack
+    written = json.loads(path.read_text())
+    assert from_json.card_id == written["card_id"]
+    assert from_json.amount == written["amount"]
+
+
+@pytest.mark.parametrize("path", OUTCOMES, ids=lambda path: path.name)
+def test_golden_outcome_survives_the_runtime_type(path: Path) -> None:
+    outcome = codecs.JSON.decoder(Outcome)(path.read_bytes())
+    assert json.loads(codecs.JSON.encode(outcome)) == json.loads(path.read_text())
+    assert msgpack.unpackb(codecs.MSGPACK.encode(outcome)) == msgpack.unpackb(path.with_suffix(".msgpack").read_bytes())
+
+
+@pytest.mark.parametrize("path", INVALID, ids=lambda path: path.name)
+def test_invalid_example_is_refused_by_both(path: Path) -> None:
+    document = json.loads(path.read_text())
+    assert not VALIDATORS["transaction"].is_valid(document)
+    assert not accepts(document)
+
+
+# Generated documents: what the types allow, the schema allows.
+
+identifiers = st.text(min_size=1, max_size=64)
+amounts = st.floats(0.01, 1e9)
+numbers = st.none() | st.floats(0, 1e6)
+shares = st.none() | st.floats(0, 1)
+countries = st.from_regex(r"\A[A-Z]{2}\Z")
+aggregates = st.builds(Aggregates, *[shares if "share" in name else numbers for name in Aggregates.__struct_fields__])
+transactions = st.builds(
+    Transaction,
+    transaction_id=identifiers,
+    card_id=identifiers,
+    terminal_id=identifiers,
+    merchant_id=identifiers,
+    merchant_category=st.integers(0, 9999),
+    amount=amounts,
+    currency=st.from_regex(r"\A[A-Z]{3}\Z"),
+    timestamp_ms=st.integers(0, 4_102_444_800_000),
+    channel=st.sampled_from(CHANNELS),
+    country=countries,
+    card_country=st.none() | countries,
+    customer_id=st.none() | identifiers,
+    aggregates=st.none() | aggregates,
+)
+
+
+@given(transactions)
+def test_generated_transaction_fits_the_schema_and_comes_back(transaction: Transaction) -> None:
+    for codec, unpack in ((codecs.JSON, json.loads), (codecs.MSGPACK, msgpack.unpackb)):
+        raw = codec.encode(transaction)
+        VALIDATORS["transaction"].validate(unpack(raw))
+        assert codec.decoder(Transaction)(raw) == transaction
+
+
+junk = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**13), 10**13),
+    st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: x != int(x)),
+    st.text(max_size=70),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
+)
+
+
+@settings(max_examples=300)
+@given(transactions, st.data())
+def test_a_mutated_transaction_is_judged_alike(transaction: Transaction, data: st.DataObject) -> None:
+    document = json.loads(codecs.JSON.encode(transaction))
+    where = document
+    if "aggregates" in document and data.draw(st.booleans()):
+        where = document["aggregates"]
+        field = data.draw(st.sampled_from(Aggregates.__struct_fields__))
+    else:
+        field = data.draw(st.sampled_from(Transaction.__struct_fields__))
+    if data.draw(st.booleans()):
+        where.pop(field, None)
+    else:
+        where[field] = data.draw(junk)
+    assert accepts(document) == VALIDATORS["transaction"].is_valid(document)
+
+
+texts = st.text(max_size=20)
+microseconds = st.integers(0, 2**40)
+results = st.builds(
+    FraudResult,
+    st.floats(0, 1),
+    st.sampled_from(["approve", "review", "decline"]),
+    st.lists(st.sampled_from([reason.value for reason in Reason])).map(tuple),
+)
+answerers = st.builds(Answerer, st.sampled_from(["model", "student", "rules"]), texts, texts)
+
+
+@given(st.data())
+def test_generated_outcome_fits_the_schema(data: st.DataObject) -> None:
+    status = data.draw(st.sampled_from(Status))
+    is_answered = status in (Status.SCORED, Status.FALLBACK)
+    outcome = Outcome(
+        "group/topic/0/1",
+        status,
+        "fraud",
+        "fraud",
+        Source("topic", data.draw(st.integers(0, 100)), data.draw(st.integers(0, 2**60)), data.draw(microseconds)),
+        data.draw(microseconds),
+        data.draw(texts),
+        data.draw(st.booleans()),
+        Times(*data.draw(st.tuples(microseconds, microseconds, microseconds, microseconds))),
+        data.draw(st.none() | texts),
+        data.draw(answerers) if is_answered else None,
+        data.draw(results) if is_answered else None,
+        None if status is Status.SCORED else data.draw(st.sampled_from(Cause)),
+        data.draw(st.none() | texts),
+    )
+    for codec, unpack in ((codecs.JSON, json.loads), (codecs.MSGPACK, msgpack.unpackb)):
+        VALIDATORS["outcome"].validate(unpack(codec.encode(outcome)))
+
+
+@pytest.mark.parametrize("missing", ["answered_by", "result"])
+def test_a_scored_outcome_without_its_answer_is_refused(missing: str) -> None:
+    document = json.loads((EXAMPLES / "outcome.scored.json").read_text())
+    del document[missing]
+    assert not VALIDATORS["outcome"].is_valid(document)
+
+
+# Drift: names and sets of values are the same on both sides.
+
+
+def test_fields_are_the_types_fields() -> None:
+    transaction, outcome = schema("transaction.v1"), schema("outcome.v1")
+    assert set(transaction["properties"]) == set(Transaction.__struct_fields__)
+    assert set(transaction["properties"]["aggregates"]["properties"]) == set(Aggregates.__struct_fields__)
+    assert set(outcome["properties"]) == set(Outcome.__struct_fields__)
+    for field, of in (("source", Source), ("times", Times), ("answered_by", Answerer)):
+        assert set(outcome["properties"][field]["properties"]) == set(of.__struct_fields__)
+    assert set(outcome["$defs"]["fraud_result"]["properties"]) == set(FraudResult.__struct_fields__)
+
+
+def test_required_fields_are_those_without_default() -> None:
+    for name, of in (("transaction", Transaction), ("outcome", Outcome)):
+        needed = {field.name for field in msgspec.structs.fields(of) if field.required}
+        assert set(schema(f"{name}.v1")["required"]) == needed
+
+
+def test_sets_of_values_are_the_same() -> None:
+    outcome = schema("outcome.v1")
+    assert set(outcome["properties"]["outcome"]["enum"]) == {status.value for status in Status}
+    assert set(outcome["properties"]["cause"]["enum"]) == {cause.value for cause in Cause} | {None}
+    reasons = outcome["$defs"]["fraud_result"]["properties"]["reasons"]["items"]["enum"]
+    assert set(reasons) == {reason.value for reason in Reason}
+    assert set(schema("transaction.v1")["properties"]["channel"]["enum"]) == set(CHANNELS)
+
+
+def test_every_field_is_described() -> None:
+    def check(properties: dict[str, Any]) -> None:
+        for name, field in properties.items():
+            assert field.get("description"), name
+            check(field.get("properties", {}))
+
+    for name in VALIDATORS:
+        check(schema(f"{name}.v1")["properties"])
+
+
+def written_headers() -> dict[str, bytes]:
+    return dict(
+        dead_letter.dead_letter_headers(
+            [("own", b"1"), ("dlq-cause", b"inherited")],
+            outcome_id="g/t/0/1",
+            cause="invalid",
+            stage="decode",
+            detail="what",
+            attempts=1,
+            pipeline="p",
+            service_version="1",
+            topic="t",
+            partition=0,
+            offset=1,
+            timestamp_ms=2,
+            group="g",
+        )
+    )
+
+
+def test_written_dead_letter_headers_fit_their_schema() -> None:
+    written = written_headers()
+    texts = {name: value.decode() for name, value in written.items() if name.startswith("dlq-")}
+    VALIDATORS["dead_letter"].validate(texts)
+    assert set(schema("dead_letter.v1")["properties"]) == set(texts) | {dead_letter.BODY_OMITTED}
+    assert texts["dlq-cause"] == "invalid"
+
+
+def test_every_header_is_documented() -> None:
+    documented = set(re.findall(r"^\| `([a-z_-]+)` \|", (SCHEMAS / "headers.md").read_text(), re.MULTILINE))
+    own = {value for name, value in vars(headers).items() if name.isupper() and isinstance(value, str)}
+    ours = {name for name in written_headers() if name.startswith(("dlq-", "kafka_dlt-"))}
+    assert documented == own | ours | {dead_letter.BODY_OMITTED}
+
+
+def test_asyncapi_names_the_default_topics_and_existing_schemas() -> None:
+    from inferstream.settings import PipelineSettings
+
+    document = yaml.safe_load((SCHEMAS / "asyncapi.yaml").read_text())
+    default = PipelineSettings()
+    topics = {channel["address"] for channel in document["channels"].values()}
+    assert topics == {default.input_topic, default.output_topic, default.dead_letter_topic}
+    for message in document["components"]["messages"].values():
+        for part in ("payload", "headers"):
+            reference = message[part].get("$ref")
+            assert reference is None or (SCHEMAS / reference).exists()
