@@ -15,6 +15,7 @@ from inferstream.settings import KafkaSettings
 
 _COMMIT_TIMEOUT = 5.0  # seconds; aiokafka itself would retry for ever
 _STOP_TIMEOUT = 5.0
+_JOIN_MARGIN_MS = 5_000
 _FETCH_BYTES = 1_048_576  # per partition and fetch; all of a fetch is taken at once
 _POLL_INTERVAL_MS = 2**31 - 1  # holding back is our backpressure, not a sign of death
 
@@ -28,8 +29,12 @@ class KafkaSource:
         self._epoch = 0
         self._epochs: dict[int, int] = {}
         self._stopped = False
+        arguments = client_arguments(settings)
+        # The broker holds our request to join for as long as the other members may take to let go.
+        patience = settings.rebalance_timeout_ms + _JOIN_MARGIN_MS
+        arguments["request_timeout_ms"] = max(settings.request_timeout_ms, patience)
         self._consumer = AIOKafkaConsumer(
-            **client_arguments(settings),
+            **arguments,
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset=settings.auto_offset_reset,

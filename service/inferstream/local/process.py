@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -42,11 +41,12 @@ def is_alive(identity: Identity) -> bool:
 
 def spawn(command: Sequence[str], environ: Mapping[str, str], log: Path) -> Identity:
     """Start a process as the head of a new session; what it says is appended to its log."""
-    with log.open("ab") as out:
-        child = subprocess.Popen(
-            command, env=dict(environ), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-        )
-    identity = identify(child.pid)
+    with log.open("ab") as out, Path(os.devnull).open("rb") as nothing:
+        redirect = [
+            (os.POSIX_SPAWN_DUP2, source.fileno(), target) for source, target in ((nothing, 0), (out, 1), (out, 2))
+        ]
+        pid = os.posix_spawnp(command[0], list(command), dict(environ), file_actions=redirect, setsid=True)
+    identity = identify(pid)
     if identity is None:
         raise LocalStackError(f"{command[0]} ended at once; see {log}")
     return identity

@@ -3,6 +3,7 @@
 from inferstream.testing.broker import FakeBroker, FakeSink, FakeSource, StoredRecord
 from inferstream.testing.clock import FakeClock
 from inferstream.testing.model import FakeModel
+from inferstream.testing.service import ServiceProcess
 from inferstream.testing.task import Mean, MeanTask, Reading
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "Mean",
     "MeanTask",
     "Reading",
+    "ServiceProcess",
     "StoredRecord",
 ]

@@ -1,0 +1,50 @@
+"""The local stack for the tests that need one: the embedded broker always, real Apache Kafka where it can be had."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import cast
+
+import pytest
+
+from inferstream import local
+
+
+def _skip_or_fail_without_apache() -> None:
+    missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    if not missing:
+        return
+    why = f"real Apache Kafka needs {' and '.join(missing)}"
+    if "apache" in os.environ.get("INFERSTREAM_REQUIRE", "").split(","):
+        pytest.fail(f"{why}, and INFERSTREAM_REQUIRE says it must be there")
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], local.Stack]]:
+    """Broker and Triton with the shipped models, by kind of broker; each is started once and shared."""
+    with ExitStack() as running:
+        started: dict[str, local.Stack] = {}
+
+        def get(kind: str) -> local.Stack:
+            if kind == "apache":
+                _skip_or_fail_without_apache()
+            if kind not in started:
+                folder = tmp_path_factory.mktemp(f"stack-{kind}")
+                context = local.running(folder, kafka=cast("local.KafkaKind", kind))
+                started[kind] = running.enter_context(context)
+            return started[kind]
+
+        yield get
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("embedded", marks=pytest.mark.integration),
+        pytest.param("apache", marks=[pytest.mark.integration, pytest.mark.apache]),
+    ],
+)
+def stack(request: pytest.FixtureRequest, stacks: Callable[[str], local.Stack]) -> local.Stack:
+    """A shared stack; tests name their own topics on it."""
+    return stacks(request.param)
