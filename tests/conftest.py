@@ -22,6 +22,12 @@ def _skip_or_fail_without_apache() -> None:
 
 
 @pytest.fixture(scope="session")
+def apache_available() -> None:
+    """For tests that start Apache Kafka by themselves."""
+    _skip_or_fail_without_apache()
+
+
+@pytest.fixture(scope="session")
 def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], local.Stack]]:
     """Broker and Triton with the shipped models, by kind of broker; each is started once and shared."""
     with ExitStack() as running:

@@ -158,7 +158,7 @@ async def test_a_backlog_past_its_deadlines_is_answered_as_expired(bench: Bench)
     await bench.create_topics()
     await bench.send(5_000)
     await asyncio.sleep(0.2)
-    async with bench.service():
+    async with bench.service({"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "50"}):
         report = await bench.audit(5_000)
     assert report.problems == {}
     assert report.outcomes["expired"] == 5_000

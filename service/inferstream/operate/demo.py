@@ -62,7 +62,7 @@ def run_demo(*, kafka: local.KafkaKind, seconds: int, rate: int, seed: int, as_j
     view.summary(measured, report)
     if as_json:
         print(json.dumps(measured.summary()), flush=True)
-    return int(bool(report.problems) or report.repeats > 0)
+    return int(bool(report.problems) or report.repeats > 0 or not measured.is_complete)
 
 
 class Demo:

@@ -175,6 +175,8 @@ def summary(measured: Measurements, report: Report) -> RenderableType:
     fraud = figures["fraud"]
     table.add_row("fraud", f"{fraud['recall']:.0%} of the planted found, {fraud['precision']:.0%} of the flagged right")
     table.add_row("audit", _audit(report))
+    if not measured.is_complete:
+        table.add_row("missing", Text(f"{measured.sent - measured.received:,} outcomes were not seen", "bold red"))
     if measured.lateness_p99_ms() > 0.05 * measured.slo_ms:
         late = f"the sending side itself was {measured.lateness_p99_ms():.1f} ms late (p99): it shares this machine"
         table.add_row("note", Text(late, "yellow"))

@@ -119,14 +119,9 @@ def _from_file(file: Path, chosen: Chosen) -> Iterator[Draft]:
 def with_poison(drafts: Iterator[Draft], share: float) -> Iterator[Draft]:
     """Among the drafts, at even distances, as many broken ones of every kind as the share says."""
     kinds = itertools.cycle(POISON)
-    owed = 0.0
-    for draft in drafts:
-        owed += share
-        if owed >= 1:
-            owed -= 1
-            yield Draft(draft.key, next(kinds))
-        else:
-            yield draft
+    for number, draft in enumerate(drafts, 1):
+        is_broken = int(number * share) > int((number - 1) * share)
+        yield Draft(draft.key, next(kinds)) if is_broken else draft
 
 
 POISON = (

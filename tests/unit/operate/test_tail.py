@@ -1,0 +1,56 @@
+"""tail shows outcomes, dead letters and foreign records, and no personal data unless asked."""
+
+import msgspec
+import pytest
+
+from inferstream.events import dead_letter, headers
+from inferstream.operate.tail import describe, line, schemaless
+from inferstream.testing import StoredRecord
+
+SECRET = b'{"card_id": "c000123"}'
+
+
+def record(value: bytes | None, *given: tuple[str, bytes]) -> StoredRecord:
+    return StoredRecord("t", 1, 42, 1_700_000_000_123, b"k", value, given)
+
+
+def test_an_outcome_is_one_line_with_its_result() -> None:
+    body = {
+        "event_id": "e7", "deadline_met": True, "times": {"fetch_us": 1000, "queue_us": 500},
+        "answered_by": {"kind": "student"}, "result": {"probability": 0.25, "reasons": ["A", "B"]}, "cause": "slow",
+    }  # fmt: skip
+    value = msgspec.msgpack.encode(body)
+    text = line(record(value, (headers.OUTCOME, b"fallback")), False).plain
+    for part in ("22:13:20.123", "1/42", "fallback", "1.50 ms", "in time", "student", "probability=0.25", "A,B", "e7"):
+        assert part in text
+
+
+def test_a_dead_letter_says_why_and_not_what() -> None:
+    given = (
+        (dead_letter.CAUSE, b"invalid"),
+        (dead_letter.STAGE, b"decode"),
+        (dead_letter.DETAIL, b"no amount"),
+        (dead_letter.OUTCOME_ID, b"g/t/0/1"),
+    )
+    text = line(record(SECRET, *given), False).plain
+    assert "g/t/0/1 invalid in decode: no amount" in text
+    assert "c000123" not in text
+
+
+def test_other_records_are_shown_by_size_unless_asked() -> None:
+    assert line(record(SECRET), False).plain.endswith("22 bytes")
+    assert "c000123" not in str(describe(record(SECRET), False))
+    json_header = (headers.CONTENT_TYPE, b"application/json")
+    assert "c000123" in line(record(SECRET, json_header), True).plain
+    assert describe(record(SECRET, json_header), True)["value"] == {"card_id": "c000123"}
+    assert line(record(None), False).plain.endswith("no value")
+
+
+@pytest.mark.parametrize("value", [b"\xc1", b"\x91" * 1000, b"\xff" * 70_000, b""])
+def test_bytes_that_cannot_be_read_are_shown_as_bytes(value: bytes) -> None:
+    for content_type in ("application/msgpack", "application/json", ""):
+        assert str(schemaless(value, content_type)).startswith(f"{len(value)} bytes")
+
+
+def test_an_outcome_that_cannot_be_read_is_said_to_be_so() -> None:
+    assert "cannot be read" in line(record(b"\xc1", (headers.OUTCOME, b"scored")), False).plain

@@ -1,0 +1,82 @@
+"""The command line as a user meets it: help everywhere, one line for what can be mended."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("INFERSTREAM__")}
+    return subprocess.run(
+        [sys.executable, "-m", "inferstream", *arguments],
+        capture_output=True, text=True, timeout=60, env={**clean, **environ}, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run", "check", "settings", "demo", "produce", "tail", "audit", "local up", "local status", "local down"],
+)
+def test_every_command_explains_itself(command: str) -> None:
+    done = run(*command.split(), "--help")
+    assert done.returncode == 0
+    assert f"inferstream {command}" in done.stdout
+
+
+def test_the_version_is_told() -> None:
+    from inferstream import __version__
+
+    assert run("--version").stdout.strip() == f"inferstream {__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "code", "said"),
+    [
+        (["run"], {"INFERSTREAM__KAFKA__BOOTSTRAP_SERVER": "x"}, 2, "did you mean 'kafka.bootstrap_servers'?"),
+        (["run"], {"INFERSTREAM__PIPELINES__FRAUD__TASK": "nothing"}, 2, "task 'nothing' is not installed"),
+        (["run", "-s", "none.yaml"], {}, 2, "settings file none.yaml does not exist"),
+        (["audit", "-p", "x"], {}, 2, "there is no pipeline 'x'; there are: fraud"),
+        (["produce", "--file", "none.jsonl"], {"INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9",
+          "INFERSTREAM__KAFKA__START_TIMEOUT_MS": "100"}, 4, "no answer from Kafka at 127.0.0.1:9"),
+        (["tail"], {"INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9",
+          "INFERSTREAM__KAFKA__START_TIMEOUT_MS": "100"}, 4, "no answer from Kafka at 127.0.0.1:9"),
+    ],
+)  # fmt: skip
+def test_what_a_user_can_mend_is_one_line_and_a_code(
+    arguments: list[str], environ: dict[str, str], code: int, said: str
+) -> None:
+    done = run(*arguments, **environ)
+    assert done.returncode == code, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("inferstream: error: ")]
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_check_lists_all_that_is_wrong_at_once() -> None:
+    nowhere = {"INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9", "INFERSTREAM__TRITON__URL": "127.0.0.1:9"}
+    done = run("check", "--timeout", "0.3", **nowhere)
+    assert done.returncode == 1
+    assert "FAIL broker" in done.stdout
+    assert "FAIL model server" in done.stdout
+    assert "ok   student of 'fraud'" in done.stdout
+
+
+def test_settings_in_force_can_be_read_again(tmp_path: Path) -> None:
+    shown = run(
+        "settings", "--effective", INFERSTREAM__KAFKA__CLIENT_ID="me", INFERSTREAM__KAFKA__SASL_PASSWORD="s3cret"
+    )
+    assert "s3cret" not in shown.stdout
+    file = tmp_path / "settings.yaml"
+    file.write_text(shown.stdout)
+    assert "client_id: me" in run("settings", "--effective", "-s", str(file)).stdout
+
+
+def test_local_commands_without_a_stack_say_so(tmp_path: Path) -> None:
+    for command, code in (("status", 1), ("down", 0)):
+        done = run("local", command, "--folder", str(tmp_path))
+        assert done.returncode == code
+        assert "no local stack in" in done.stderr

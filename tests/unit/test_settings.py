@@ -1,0 +1,95 @@
+"""Settings: layered, closed, explained."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inferstream.errors import SettingsError
+from inferstream.settings import Settings, default_group, load, table
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "settings.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_defaults_are_complete_and_only_slo_ms_need_be_set() -> None:
+    settings = load(environ={})
+    assert settings.pipelines["fraud"].slo_ms == 50
+    assert load(environ={"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "20"}).pipelines["fraud"].slo_ms == 20
+
+
+def test_variables_lie_over_the_file_and_leave_the_rest(tmp_path: Path) -> None:
+    file = write(tmp_path, "kafka: {bootstrap_servers: file:1, client_id: file}\nlog: {level: debug}\n")
+    settings = load(file, {"INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS": "env:2", "OTHER": "x"})
+    assert settings.kafka.bootstrap_servers == "env:2"
+    assert settings.kafka.client_id == "file"
+    assert settings.log.level == "debug"
+
+
+def test_mappings_in_a_variable_are_json() -> None:
+    environ = {"INFERSTREAM__PIPELINES__FRAUD__OPTIONS": '{"review": 0.3}'}
+    assert load(environ=environ).pipelines["fraud"].options == {"review": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"INFERSTREAM__KAFKA__BOOTSTRAP_SERVER": "x"}, "did you mean 'kafka.bootstrap_servers'?"),
+        ({"INFERSTREAM__PIPELINES__FRAUD__SLO": "1"}, "did you mean 'pipelines.<name>.slo_ms'?"),
+        ({"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "soon"}, "pipelines.fraud.slo_ms: Input should be a valid number"),
+        ({"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "-1"}, "pipelines.fraud.slo_ms: Input should be greater than 0"),
+        ({"INFERSTREAM__PIPELINES__FRAUD__INPUT_TOPIC": "no spaces"}, "pipelines.fraud.input_topic"),
+        ({"INFERSTREAM__KAFKA": "x", "INFERSTREAM__KAFKA__CLIENT_ID": "y"}, "contradicts another variable"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(environ=environ)
+    assert said in str(refused.value)
+
+
+def test_a_value_that_may_be_secret_is_never_repeated() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(environ={"INFERSTREAM__KAFKA__SASL_PASSWRD": "hunter2"})
+    assert "hunter2" not in str(refused.value)
+    settings = load(environ={"INFERSTREAM__KAFKA__SASL_PASSWORD": "hunter2"})
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in json.dumps(settings.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize("text", ["- a list\n", "kafka: [\n", "\x00"])
+def test_a_file_that_is_no_mapping_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(write(tmp_path, text), {})
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="does not exist"):
+        load(tmp_path / "none.yaml", {})
+
+
+def test_two_pipelines_may_not_share_a_group(tmp_path: Path) -> None:
+    file = write(tmp_path, "pipelines:\n  a: {task: fraud, group: g}\n  b: {task: fraud, group: g}\n")
+    with pytest.raises(SettingsError, match="pipelines 'a' and 'b' share the group 'g'"):
+        load(file, {})
+    assert default_group("a") != default_group("b")
+
+
+def test_the_table_names_every_setting_and_its_variable_works() -> None:
+    rows = table()
+    paths = {row.path for row in rows}
+    assert {"kafka.bootstrap_servers", "triton.url", "pipelines.<name>.slo_ms", "drain_timeout_ms"} <= paths
+    assert all(row.description for row in rows)
+    numbers = [row for row in rows if row.default.isdigit()]
+    assert len(numbers) > 10
+    for row in numbers:
+        load(environ={row.env.replace("<name>", "FRAUD"): row.default})
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().kafka = None  # type: ignore[assignment,misc]

@@ -1,0 +1,98 @@
+"""Requests and responses on the wire: what a server may answer, and what of it is believed."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2
+
+from inferstream.errors import ContractMismatch, ModelError
+from inferstream.tasks import TensorSpec
+from inferstream.triton import metadata, tensors
+
+INPUT = TensorSpec("x", "FP32", (3,))
+OUTPUT = TensorSpec("y", "FP32", (-1,))
+
+
+def response(array: Any, name: str = "y", datatype: str = "FP32", shape: list[int] | None = None) -> Any:
+    message = service_pb2.ModelInferResponse(model_name="m", model_version="1")
+    array = np.asarray(array, np.float32)
+    message.outputs.add(name=name, datatype=datatype, shape=shape or array.shape)
+    message.raw_output_contents.append(array.tobytes())
+    return message
+
+
+def test_a_request_carries_every_input_in_the_types_form() -> None:
+    message = tensors.request("m", "2", [INPUT], [OUTPUT], {"x": np.arange(6).reshape(2, 3)})
+    assert (message.model_name, message.model_version) == ("m", "2")
+    assert (message.inputs[0].name, message.inputs[0].datatype, list(message.inputs[0].shape)) == ("x", "FP32", [2, 3])
+    assert np.frombuffer(message.raw_input_contents[0], np.float32).tolist() == [0, 1, 2, 3, 4, 5]
+    assert [output.name for output in message.outputs] == ["y"]
+
+
+def test_a_good_response_is_read() -> None:
+    found = tensors.arrays(response([[1, 2], [3, 4]]), [OUTPUT], 2)
+    assert found["y"].tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        service_pb2.ModelInferResponse(),
+        response([[1], [2]], name="z"),
+        response([[1], [2]], datatype="FP64"),
+        response([[1]]),
+        response([1, 2]),
+        response([[1], [2]], shape=[2, 5]),
+        response([[np.nan], [1]]),
+        response([[np.inf], [1]]),
+        response(np.zeros((0, 1))),
+    ],
+    ids=["empty", "other name", "other type", "too few rows", "other rank", "lying shape", "nan", "inf", "no rows"],
+)
+def test_an_ok_that_holds_garbage_is_an_error(message: Any) -> None:
+    with pytest.raises(ModelError, match="answered OK, but") as refused:
+        tensors.arrays(message, [OUTPUT], 2)
+    assert refused.value.cause == "model_garbage"
+
+
+def described(inputs: list[tuple[str, str, list[int]]], outputs: list[tuple[str, str, list[int]]]) -> Any:
+    meta = service_pb2.ModelMetadataResponse(name="m")
+    for kind, given in (("inputs", inputs), ("outputs", outputs)):
+        for name, datatype, shape in given:
+            getattr(meta, kind).add(name=name, datatype=datatype, shape=shape)
+    return meta
+
+
+def config(batch: int = 8, optional: str = "") -> Any:
+    answer = service_pb2.ModelConfigResponse()
+    answer.config.max_batch_size = batch
+    if optional:
+        answer.config.input.add(name=optional, optional=True)
+    return answer.config
+
+
+GOOD_IN, GOOD_OUT = [("x", "FP32", [-1, 3])], [("y", "FP32", [-1, 1])]
+
+
+def test_a_model_that_fits_passes_also_with_an_optional_input() -> None:
+    metadata.compare(described(GOOD_IN, GOOD_OUT), config(), [INPUT], [OUTPUT])
+    more = [*GOOD_IN, ("hint", "FP32", [-1, 1])]
+    metadata.compare(described(more, GOOD_OUT), config(optional="hint"), [INPUT], [OUTPUT])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "batch", "said"),
+    [
+        ([("x", "FP32", [-1, 4])], GOOD_OUT, 8, "input 'x' has shape [4], the task [3]"),
+        ([("x", "FP64", [-1, 3])], GOOD_OUT, 8, "input 'x' is FP64, the task has FP32"),
+        ([("z", "FP32", [-1, 3])], GOOD_OUT, 8, "input 'x' is missing (the model has: z)"),
+        ([*GOOD_IN, ("w", "FP32", [-1, 1])], GOOD_OUT, 8, "input 'w' is wanted by the model"),
+        (GOOD_IN, [], 8, "output 'y' is missing (the model has: none)"),
+        (GOOD_IN, GOOD_OUT, 0, "does not batch"),
+    ],
+)
+def test_every_difference_is_named(inputs: Any, outputs: Any, batch: int, said: str) -> None:
+    with pytest.raises(ContractMismatch) as refused:
+        metadata.compare(described(inputs, outputs), config(batch), [INPUT], [OUTPUT])
+    assert said in str(refused.value)
