@@ -50,6 +50,7 @@ async def test_two_replicas_under_fire_lose_nothing(bench: Bench) -> None:
             await asyncio.sleep(rng.uniform(0.5, 3))
             bench.stack.resume("triton")
     await sending
+    await asyncio.gather(*(service.until_ready() for service in services))
     report = await bench.audit(events, wait=120)
     codes = await asyncio.gather(*(service.terminate() for service in services))
     assert report.problems == {}

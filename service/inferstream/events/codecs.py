@@ -27,6 +27,13 @@ class Codec(Protocol):
     def encode(self, value: Any) -> bytes: ...
 
 
+def _plain(value: Any) -> Any:
+    """numpy's numbers and arrays, which a task may well return, as plain ones."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise NotImplementedError(f"a result may not hold a {type(value).__name__}")
+
+
 class _Msgpack:
     name = "msgpack"
     content_type = "application/msgpack"
@@ -36,7 +43,7 @@ class _Msgpack:
         return decode
 
     def __init__(self) -> None:
-        self.encode = msgspec.msgpack.Encoder().encode
+        self.encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 
 
 class _Json:
@@ -48,7 +55,7 @@ class _Json:
         return decode
 
     def __init__(self) -> None:
-        self.encode = msgspec.json.Encoder().encode
+        self.encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 MSGPACK: Codec = _Msgpack()

@@ -28,6 +28,7 @@ class Cause(StrEnum):
     MALFORMED = "malformed"
     INVALID = "invalid"
     UNUSABLE_FEATURES = "unusable_features"
+    TASK_FAILED = "task_failed"
     # fallback
     MODEL_UNAVAILABLE = "model_unavailable"
     MODEL_TIMEOUT = "model_timeout"

@@ -32,25 +32,24 @@ class ModelConfig:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
-    def text(self) -> str:
-        """The content of config.pbtxt."""
+    def text(self, backend: str = "python", kind: str = "KIND_CPU") -> str:
+        """The content of config.pbtxt for a backend of Triton, on CPUs or GPUs."""
         warm_up = "\n".join(
             f'    inputs {{ key: "{t.name}" value {{ data_type: {t.data_type} dims: [ '
             f"{', '.join(map(str, t.dims))} ] zero_data: true }} }}"
             for t in self.inputs
         )
-        return f"""# Served by Triton's Python backend with ONNX Runtime in it, which every Triton has or can be given.
-# In a full Triton image, on GPUs too, its own ONNX Runtime is quicker: delete 1/model.py, write
-#   backend: "onnxruntime"
-# below, and KIND_GPU for KIND_CPU; names and shapes stay.
+        return f"""# Without an option Triton takes config.pbtxt: its Python backend, with ONNX Runtime in it.
+# A full Triton image has an ONNX Runtime of its own, which is quicker and knows GPUs: start it with
+# --model-config-name=cpu or --model-config-name=gpu, which stand for the files in configs/.
 name: "{self.name}"
-backend: "python"
+backend: "{backend}"
 max_batch_size: {self.max_batch_size}
 {chr(10).join(t.text("input") for t in self.inputs)}
 {chr(10).join(t.text("output") for t in self.outputs)}
 # What waits is batched, nothing waits for the sake of a batch: deadlines are the service's business.
 dynamic_batching {{ }}
-instance_group [ {{ kind: KIND_CPU count: 1 }} ]
+instance_group [ {{ kind: {kind} count: 1 }} ]
 model_warmup [
   {{
     name: "zeros"
@@ -65,6 +64,9 @@ def write_model(repository: Path, config: ModelConfig, provenance: dict[str, Any
     """Put configuration, serving code and provenance beside the model's .onnx file, which is there already."""
     folder = repository / config.name
     (folder / "config.pbtxt").write_text(config.text())
+    (folder / "configs").mkdir(exist_ok=True)
+    for name, kind in (("cpu", "KIND_CPU"), ("gpu", "KIND_GPU")):
+        (folder / "configs" / f"{name}.pbtxt").write_text(config.text("onnxruntime", kind))
     shutil.copyfile(_SERVING, folder / "1" / "model.py")
     digest = hashlib.sha256((folder / "1" / "model.onnx").read_bytes()).hexdigest()
     content = {"model": config.name, "sha256": digest, **provenance}

@@ -14,7 +14,7 @@ from inferstream import __version__
 from inferstream.events import headers
 from inferstream.events.codecs import Codec
 from inferstream.events.dead_letter import BODY_OMITTED, dead_letter_headers
-from inferstream.events.envelope import Event
+from inferstream.events.envelope import Event, Verdict
 from inferstream.events.outcome import SCHEMA, Cause, Outcome, Source, Status, Times, outcome_id
 from inferstream.pipeline.interfaces import Clock, OutRecord, Sink
 from inferstream.signals import Signals
@@ -82,11 +82,17 @@ class Emit:
         id_ = f"{self._id_prefix}{record.partition}/{record.offset}"
         if event.verdict is None and event.payload is None:  # a forwarded tombstone: no outcome
             return OutRecord(record.key, None, list(record.headers), now_ms)
-        outcome = self._outcome(event, id_, now)
+        try:
+            outcome = self._outcome(event, id_, now)
+            value = self._encode(outcome)
+        except Exception as error:  # the result is the task's: it may hold anything
+            event.verdict = _unwritable(error)
+            outcome = self._outcome(event, id_, now)
+            value = self._encode(outcome)
         written = [*self._written[outcome.outcome], (headers.OUTCOME_ID, id_.encode())]
         if record.headers:
             written += headers.carried(record.headers)
-        return OutRecord(record.key, self._encode(outcome), written, now_ms)
+        return OutRecord(record.key, value, written, now_ms)
 
     def _outcome(self, event: Event, id_: str, now: float) -> Outcome:
         record, verdict, provenance = event.record, event.verdict, event.provenance
@@ -159,6 +165,11 @@ class Emit:
         self._stage.observe(now - emitted_at, len(events))
         self._counts.acknowledged(events, now, self._clock.unix_ms())
         self._settled(events)
+
+
+def _unwritable(error: Exception) -> Verdict:
+    detail = f"the task's result cannot be written ({type(error).__name__})"
+    return Verdict(Status.DEAD_LETTERED, Cause.TASK_FAILED, "emit", detail)
 
 
 def _within(limit: int, record: OutRecord) -> OutRecord:

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
 
 from inferstream import __version__
 from inferstream.errors import ModelError
 from inferstream.events.envelope import Batch, Event, Provenance, Verdict
 from inferstream.events.outcome import Answerer, Cause, Status
 from inferstream.pipeline.interfaces import Clock, Model
+from inferstream.pipeline.isolate import isolate
 from inferstream.signals import Signals
 from inferstream.tasks import Task, Tensors
 from inferstream.tasks.task import finite_rows
@@ -66,7 +69,9 @@ class Infer:
     async def _answer(self, events: list[Event], deadline: float | None) -> Answer:
         """By the model if it can make it, else by the chain."""
         events, tensors = self._usable(events)
-        if not events or not self._model.is_ready:
+        if not events:
+            return Answer([], tensors, None, Provenance(self._rules, 0))
+        if not self._model.is_ready:
             return await self._fall_back(events, tensors, Cause.MODEL_UNAVAILABLE)
         if deadline is None:
             deadline = min(event.deadline for event in events)
@@ -95,9 +100,21 @@ class Infer:
                 return Answer(events, tensors, outputs, Provenance(answerer, took, cause))
         return Answer(events, tensors, None, Provenance(self._rules, 0, cause))
 
+    def _tensors(self, events: Sequence[Event]) -> Tensors:
+        tensors = self._task.tensors([event.payload for event in events])
+        if any(len(array) != len(events) for array in tensors.values()):
+            raise ValueError(f"the task gave tensors of another length than {len(events)} rows")
+        return tensors
+
     def _usable(self, events: list[Event]) -> tuple[list[Event], Tensors]:
         """The events whose features are finite, and their tensors; the others become dead letters."""
-        tensors = self._task.tensors(_payloads(events))
+        parts = isolate(events, lambda rows: self._tensors(events[rows]), "infer")
+        if not parts:
+            return [], {}
+        tensors = parts[0][1]
+        if len(parts) > 1:
+            tensors = {name: np.concatenate([part[name] for _, part in parts]) for name in tensors}
+        events = [event for event in events if event.verdict is None]
         finite = finite_rows(tensors)
         if finite.all():
             return events, tensors
@@ -106,7 +123,3 @@ class Infer:
                 event.verdict = _UNUSABLE
         kept = [event for event in events if event.verdict is None]
         return kept, {name: array[finite] for name, array in tensors.items()}
-
-
-def _payloads(events: Sequence[Event]) -> list[Any]:
-    return [event.payload for event in events]

@@ -48,3 +48,12 @@ async def test_a_model_scores_a_row_alone_as_in_a_batch_and_as_well_as_it_says(n
     precision, recall = (flagged & truth).sum() / flagged.sum(), (flagged & truth).sum() / truth.sum()
     assert precision == pytest.approx(tested["review_precision"], abs=0.1)
     assert recall == pytest.approx(tested["review_recall"], abs=0.1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_configurations_differ_only_in_where_it_runs(name: str) -> None:
+    folder = REPOSITORY / name
+    plain = (folder / "config.pbtxt").read_text()
+    for file, kind in (("cpu", "KIND_CPU"), ("gpu", "KIND_GPU")):
+        other = (folder / "configs" / f"{file}.pbtxt").read_text()
+        assert other == plain.replace('backend: "python"', 'backend: "onnxruntime"').replace("KIND_CPU", kind)

@@ -376,22 +376,6 @@ async def test_a_sink_that_fails_for_good_ends_the_pipeline_uncommitted() -> Non
     assert world.committed() == 0
 
 
-async def test_a_bug_in_a_task_ends_the_pipeline_uncommitted() -> None:
-    """A task that raises is a bug; no event is passed over because of it."""
-
-    class Broken(MeanTask):
-        def decide(self, events: Any, tensors: Any, outputs: Any) -> Any:
-            raise ZeroDivisionError
-
-    world = World(Broken())
-    world.write_readings(1)
-    pipeline = world.pipeline()
-    with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(pipeline.run(), 2)
-    await pipeline.drain(0.05)
-    assert world.committed() == 0
-
-
 async def test_headers_too_large_for_the_output_topic_are_left_behind() -> None:
     """The outcome still goes out, without what it inherited."""
     world = World()
@@ -418,3 +402,54 @@ def test_stored_records_are_records() -> None:
     """The fake's records have what the data path reads."""
     record = StoredRecord("t", 0, 1, 2, None, b"", ())
     assert (record.topic, record.offset, record.timestamp) == ("t", 1, 2)
+
+
+class Touchy(MeanTask):
+    """A user's task with a mistake in it: it fails on some events, in one of its methods or another."""
+
+    def tensors(self, events: Sequence[Any]) -> Any:
+        if any(event.id.startswith("bad-tensors") for event in events):
+            raise KeyError("personal data")
+        short = events[1:] if any(event.id.startswith("short") for event in events) else events
+        return super().tensors(short)
+
+    def decide(self, events: Sequence[Any], tensors: Any, outputs: Any) -> Any:
+        if any(event.id.startswith("bad-decide") for event in events):
+            raise ZeroDivisionError
+        results = super().decide(events, tensors, outputs)
+        return [object() if e.id.startswith("bad-result") else r for e, r in zip(events, results, strict=True)]
+
+
+@pytest.mark.parametrize("bad", ["bad-tensors", "short", "bad-decide", "bad-result"])
+async def test_an_event_the_task_fails_on_costs_only_itself(bad: str) -> None:
+    """One in a batch, two in a batch, and a batch of nothing else: all others are scored, in order."""
+    world = World(Touchy())
+    ids_in = ["a", "b", f"{bad}-1", "c", "d", "e", f"{bad}-2", *[f"{bad}-{n}" for n in range(3, 10)], "f"]
+    for id_ in ids_in:
+        world.write(encode({"id": id_, "values": [1.0, 2.0, 3.0]}))
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == len(ids_in))
+    outcomes = world.outcomes()
+    assert [outcome["event_id"] for outcome in outcomes] == ids_in
+    for outcome in outcomes:
+        if outcome["event_id"].startswith(bad):
+            assert outcome["outcome"] == "dead_lettered"
+            assert outcome["cause"] == "task_failed"
+            assert "personal data" not in str(outcome)
+        else:
+            assert outcome["result"] == {"mean": 2.0, "is_high": False}
+    assert len(world.broker.records("dead")) == 9
+
+
+async def test_numpys_numbers_in_a_result_are_written_as_plain_ones() -> None:
+    class Careless(MeanTask):
+        def decide(self, events: Sequence[Any], tensors: Any, outputs: Any) -> Any:
+            return [
+                {"mean": mean, "row": row} for mean, row in zip(outputs["mean"][:, 0], outputs["mean"], strict=True)
+            ]
+
+    world = World(Careless())
+    world.write(encode({"id": "a", "values": [1.0, 2.0, 3.0]}))
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 1)
+    assert world.outcomes()[0]["result"] == {"mean": 2.0, "row": [2.0]}

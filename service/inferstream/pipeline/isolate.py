@@ -1,0 +1,31 @@
+"""Which events of a batch the task's own code fails on: found by halving, so that a bad one costs only itself."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from inferstream.events.envelope import Event, Verdict
+from inferstream.events.outcome import Cause, Status
+
+T = TypeVar("T")
+
+
+def isolate(events: Sequence[Event], work: Callable[[slice], T], stage: str) -> list[tuple[slice, T]]:
+    """`work` done on all rows at once if it can, else on the largest parts it does not fail on.
+
+    An event it fails on alone becomes a dead letter. A task is users' code: whatever it raises is about the event.
+    """
+    return _halve(events, slice(0, len(events)), work, stage)
+
+
+def _halve(events: Sequence[Event], rows: slice, work: Callable[[slice], T], stage: str) -> list[tuple[slice, T]]:
+    try:
+        return [(rows, work(rows))]
+    except Exception as error:
+        if rows.stop - rows.start <= 1:
+            detail = f"the task's code failed on this event ({type(error).__name__})"
+            for event in events[rows]:
+                event.verdict = Verdict(Status.DEAD_LETTERED, Cause.TASK_FAILED, stage, detail)
+            return []
+    middle = (rows.start + rows.stop) // 2
+    first = _halve(events, slice(rows.start, middle), work, stage)
+    return first + _halve(events, slice(middle, rows.stop), work, stage)
