@@ -117,7 +117,7 @@ class Bench:
                     first = (done, now, cpu)
                 if done >= self._events:
                     assert first is not None
-                    count = max(1, done - first[0])
+                    count = max(1, done - first[0]); print("measured over", count, now-first[1])
                     return count / (now - first[1]), 1e6 * (cpu - first[2]) / count
                 await asyncio.sleep(0.02)
 

@@ -14,6 +14,9 @@ from inferstream.kafka import KafkaSink, KafkaSource
 from inferstream.pipeline.interfaces import OutRecord
 
 
+_MAX_UNACKNOWLEDGED = 8_192
+
+
 class PassThrough:
     """Copies every record to the same partition of the output topic, with the headers an outcome would carry."""
 
@@ -22,6 +25,8 @@ class PassThrough:
         self._sink = sink
         self._output = output
         self._next: dict[int, int] = {}
+        self._unacknowledged = 0
+        self._room = asyncio.Event()
 
     async def assigned(self, partitions: Mapping[int, int]) -> None:
         """Nothing to prepare."""
@@ -36,11 +41,22 @@ class PassThrough:
             for taken in await self._source.take(0.2):
                 records = [OutRecord(r.key, r.value, list(r.headers), r.timestamp) for r in taken.records]
                 done = self._sink.send(self._output, taken.partition, records)
-                done.add_done_callback(partial(self._acknowledged, taken.partition, taken.records[-1].offset + 1))
+                self._unacknowledged += len(records)
+                last = taken.records[-1].offset + 1
+                done.add_done_callback(partial(self._acknowledged, taken.partition, last, len(records)))
+            await self._until_room()
         committing.cancel()
 
-    def _acknowledged(self, partition: int, offset: int, _: object) -> None:
+    def _acknowledged(self, partition: int, offset: int, count: int, _: object) -> None:
         self._next[partition] = offset
+        self._unacknowledged -= count
+        self._room.set()
+
+    async def _until_room(self) -> None:
+        """Bounded memory, as in the service: else the whole backlog is copied before the first is acknowledged."""
+        while self._unacknowledged >= _MAX_UNACKNOWLEDGED:
+            self._room.clear()
+            await self._room.wait()
 
     async def _commit(self) -> None:
         while True:

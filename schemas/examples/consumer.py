@@ -1,7 +1,8 @@
 """A consumer that sees each outcome once, with nothing but aiokafka and msgpack: python consumer.py localhost:9092
 
 The service repeats an outcome only after a crash or a rebalance, and then with the same id, on the same partition
-and within what was in flight. So it is enough to remember the newest ids of each partition.
+and within what was in flight. So it is enough to remember the newest ids of each partition. That memory is this
+process's own: if your work must not happen twice when the consumer itself starts anew, keep the ids with its results.
 """
 
 import argparse
