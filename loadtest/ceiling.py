@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inferstream import local, settings
+from inferstream.events import headers
 from inferstream.kafka import Admin, KafkaSink, Reader
 from inferstream.pipeline.interfaces import OutRecord
 from inferstream.traffic import stream
@@ -117,7 +118,7 @@ class Bench:
                     first = (done, now, cpu)
                 if done >= self._events:
                     assert first is not None
-                    count = max(1, done - first[0]); print("measured over", count, now-first[1])
+                    count = max(1, done - first[0])
                     return count / (now - first[1]), 1e6 * (cpu - first[2]) / count
                 await asyncio.sleep(0.02)
 
@@ -131,7 +132,7 @@ class Bench:
             async for records in reader.follow():
                 now = time.time_ns()
                 for record in records:
-                    sent = int(dict(record.headers)[SENT_NS])
+                    sent = int(headers.text(record.headers, SENT_NS))
                     seen.append((now - sent) / 1e6)
                 if len(seen) >= warm + total:
                     break

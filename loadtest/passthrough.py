@@ -13,7 +13,6 @@ from inferstream import settings
 from inferstream.kafka import KafkaSink, KafkaSource
 from inferstream.pipeline.interfaces import OutRecord
 
-
 _MAX_UNACKNOWLEDGED = 8_192
 
 

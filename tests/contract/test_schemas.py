@@ -335,7 +335,10 @@ def test_every_field_is_described() -> None:
         check(schema(f"{name}.v1")["properties"])
 
 
-def written_headers() -> dict[str, bytes]:
+OMITTED = {dead_letter.BODY_OMITTED, dead_letter.HEADERS_OMITTED, dead_letter.KEY_OMITTED}
+
+
+def written_headers() -> dict[str, bytes | None]:
     return dict(
         dead_letter.dead_letter_headers(
             [("own", b"1"), ("dlq-cause", b"inherited")],
@@ -357,10 +360,10 @@ def written_headers() -> dict[str, bytes]:
 
 def test_written_dead_letter_headers_fit_their_schema() -> None:
     written = written_headers()
-    texts = {name: value.decode() for name, value in written.items() if name.startswith("dlq-")}
+    texts = {name: (value or b"").decode() for name, value in written.items() if name.startswith("dlq-")}
     VALIDATORS["dead_letter"].validate(texts)
     assert set(schema("dead_letter.v1")["required"]) == set(texts)
-    assert set(schema("dead_letter.v1")["properties"]) == set(texts) | {dead_letter.BODY_OMITTED}
+    assert set(schema("dead_letter.v1")["properties"]) == set(texts) | OMITTED
     assert texts["dlq-cause"] == "invalid"
 
 
@@ -368,7 +371,7 @@ def test_every_header_is_documented() -> None:
     documented = set(re.findall(r"^\| `([a-z_-]+)` \|", (SCHEMAS / "headers.md").read_text(), re.MULTILINE))
     own = {value for name, value in vars(headers).items() if name.isupper() and isinstance(value, str)}
     ours = {name for name in written_headers() if name.startswith(("dlq-", "kafka_dlt-"))}
-    assert documented == own | ours | {dead_letter.BODY_OMITTED}
+    assert documented == own | ours | OMITTED
 
 
 def test_asyncapi_names_the_default_topics_and_existing_schemas() -> None:
@@ -390,9 +393,9 @@ def test_asyncapi_names_the_headers_in_the_code() -> None:
     own = {value for name, value in vars(headers).items() if name.isupper() and isinstance(value, str)}
     read = {name for name in own if name.replace("-", "_") in headers.Read.__struct_fields__}
     inherited = {name for name, _ in headers.carried([(name, b"") for name in own])}
-    written = own - inherited - {headers.OUTCOME_PART}  # the part is for later
+    written = own - inherited - {headers.OUTCOME_PART, headers.OUTCOME_KEY_OMITTED}
     assert set(messages["transaction"]["headers"]["properties"]) == {*read, "traceparent"}
     outcome = messages["outcome"]["headers"]
-    assert set(outcome["properties"]) == {*written, "traceparent"}
+    assert set(outcome["properties"]) == {*written, "traceparent", headers.OUTCOME_KEY_OMITTED}
     assert set(outcome["required"]) == written
     assert set(outcome["properties"]["outcome"]["enum"]) == {status.value for status in Status}

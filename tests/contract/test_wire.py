@@ -93,7 +93,7 @@ class Written(NamedTuple):
     def text(self) -> dict[str, str]:
         """Our own headers of the dead letter; the last of repeated ones counts, as for every reader."""
         found = self.letter.headers if self.letter else ()
-        return {name: value.decode() for name, value in found if name.startswith("dlq-")}
+        return {name: (value or b"").decode() for name, value in found if name.startswith("dlq-")}
 
 
 async def written(task: FraudTask, is_ready: bool, events: Sequence[OutRecord]) -> list[Written]:
@@ -107,7 +107,7 @@ async def written(task: FraudTask, is_ready: bool, events: Sequence[OutRecord]) 
         broker.append("transactions", 0, each)
     running = asyncio.create_task(pipeline.run())
     async with asyncio.timeout(10):
-        while broker.committed["group"].get(("transactions", 0)) != len(events) and not running.done():  # noqa: ASYNC110 - a commit wakes nobody
+        while broker.committed["group"].get(("transactions", 0)) != len(events) and not running.done():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
     if running.done():
         await running  # raises what it failed with
@@ -196,13 +196,17 @@ async def test_every_status_cause_and_stage_of_the_schemas_is_really_written(
 
 
 async def test_the_headers_of_an_outcome_are_those_of_headers_md(everything: Mapping[str, Written]) -> None:
-    promised = {row[1] for row in documented("Written on an outcome") if "Not written yet" not in row[2]}
+    promised = {
+        row[1]
+        for row in documented("Written on an outcome")
+        if "Not written yet" not in row[2] and "only where" not in row[2]
+    }
     for name, each in everything.items():
         ours = len(each.outcome.headers) - len(inherited := headers.carried(each.event.headers))
         assert {key for key, _ in each.outcome.headers[:ours]} == promised, name
         assert list(each.outcome.headers[ours:]) == inherited
         outcome = msgpack.unpackb(each.outcome.value)
-        found = dict(each.outcome.headers)
+        found = {name: value or b"" for name, value in each.outcome.headers}
         assert found["outcome"].decode() == outcome["outcome"]
         assert found["outcome-id"].decode() == outcome["id"]
         assert found["schema"] == b"outcome.v1"
@@ -218,7 +222,7 @@ async def test_there_is_a_dead_letter_exactly_for_what_is_dead_lettered(everythi
 
 async def test_the_headers_of_a_dead_letter_fit_its_schema_and_headers_md(everything: Mapping[str, Written]) -> None:
     judge = validator("dead_letter.v1")
-    promised = {row[1] for row in documented("Written on a dead letter")}
+    promised = {row[1] for row in documented("Written on a dead letter") if "even so" not in row[2]}
     for name, each in everything.items():
         if each.letter is None:
             continue
@@ -234,7 +238,8 @@ async def test_a_dead_letter_is_its_original(everything: Mapping[str, Written]) 
     for name, each in everything.items():
         if each.letter is None:
             continue
-        assert (each.letter.key, each.letter.timestamp) == (each.event.key, each.event.timestamp_ms), name
+        timestamp = NOW if each.event.timestamp_ms == -1 else each.event.timestamp_ms
+        assert (each.letter.key, each.letter.timestamp) == (each.event.key, timestamp), name
         kept = [header for header in each.event.headers if not header[0].startswith("dlq-")]
         assert list(each.letter.headers[: len(kept)]) == kept
         if "dlq-body-omitted" in each.text:
@@ -248,7 +253,7 @@ async def test_a_dead_letter_is_its_original(everything: Mapping[str, Written]) 
 async def test_springs_numbers_are_as_wide_as_headers_md_says(everything: Mapping[str, Written]) -> None:
     letter = everything["no timestamp"].letter
     assert letter is not None
-    found = dict(letter.headers)
+    found = {name: value or b"" for name, value in letter.headers}
     widths = {row[1]: int(row[2].split()[0]) for row in documented("Written on a dead letter") if "bytes," in row[2]}
     assert len(widths) == 3
     for name, width in widths.items():

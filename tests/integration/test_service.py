@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from tests.integration.conftest import Bench
 
-from inferstream.events import dead_letter
+from inferstream.events import dead_letter, headers
 from inferstream.operate.produce import POISON
 
 pytestmark = pytest.mark.timeout(180)
@@ -67,7 +67,7 @@ async def test_poison_is_kept_whole_with_the_reason(bench: Bench) -> None:
         assert (await bench.audit(60)).problems == {}
     letters = await bench.records(bench.pipeline.dead_letter_topic)
     assert Counter(r.value for r in letters) == Counter(POISON)
-    causes = {dict(r.headers)[dead_letter.CAUSE].decode() for r in letters}
+    causes = {headers.text(r.headers, dead_letter.CAUSE) for r in letters}
     assert causes == {"malformed", "empty", "invalid", "oversize"}
     for letter in letters:
         assert dict(letter.headers)["traceparent"] == b"00-1-1-00"

@@ -1,4 +1,4 @@
-"""What can be checked of the container files without a container engine: they name what exists, and hold to the rules."""
+"""What can be checked of the container files without an engine: they name what exists and hold to the rules."""
 
 import re
 from pathlib import Path

@@ -21,6 +21,8 @@ OFFSET = "dlq-original-offset"
 TIMESTAMP = "dlq-original-timestamp"
 GROUP = "dlq-original-group"
 BODY_OMITTED = "dlq-body-omitted"
+HEADERS_OMITTED = "dlq-headers-omitted"
+KEY_OMITTED = "dlq-key-omitted"
 
 SPRING_TOPIC = "kafka_dlt-original-topic"
 SPRING_PARTITION = "kafka_dlt-original-partition"
@@ -28,7 +30,7 @@ SPRING_OFFSET = "kafka_dlt-original-offset"
 SPRING_TIMESTAMP = "kafka_dlt-original-timestamp"
 SPRING_GROUP = "kafka_dlt-original-consumer-group"
 
-_PREFIXES = ("dlq-", "kafka_dlt-")
+PREFIXES = ("dlq-", "kafka_dlt-")
 
 
 def dead_letter_headers(
@@ -46,7 +48,7 @@ def dead_letter_headers(
     offset: int,
     timestamp_ms: int,
     group: str,
-) -> list[tuple[str, bytes]]:
+) -> list[tuple[str, bytes | None]]:
     """The original's headers, without inherited copies of ours, and ours."""
     texts = {
         OUTCOME_ID: outcome_id,
@@ -72,5 +74,5 @@ def dead_letter_headers(
     ]
 
 
-def _without_ours(headers: Headers) -> Iterable[tuple[str, bytes]]:
-    return (header for header in headers if not header[0].startswith(_PREFIXES))
+def _without_ours(headers: Headers) -> Iterable[tuple[str, bytes | None]]:
+    return (header for header in headers if not header[0].startswith(PREFIXES))

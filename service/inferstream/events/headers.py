@@ -13,12 +13,14 @@ CE_ID = "ce_id"
 OUTCOME = "outcome"
 OUTCOME_ID = "outcome-id"
 OUTCOME_PART = "outcome-part"
+OUTCOME_KEY_OMITTED = "outcome-key-omitted"
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
+"""As Kafka has them: names may repeat, a value may be null."""
 
 _READ = frozenset({DEADLINE_UNIX_MS, SLO_MS, SLO_CLASS, CONTENT_TYPE, SCHEMA, CE_ID})
 # Written anew on every record we produce, so an inherited copy is dropped.
-_WRITTEN = frozenset({CONTENT_TYPE, SCHEMA, OUTCOME, OUTCOME_ID, OUTCOME_PART})
+_WRITTEN = frozenset({CONTENT_TYPE, SCHEMA, OUTCOME, OUTCOME_ID, OUTCOME_PART, OUTCOME_KEY_OMITTED})
 _MAX_DIGITS = 15  # milliseconds until the year 33658: more is not a time
 
 
@@ -49,9 +51,17 @@ def read(headers: Headers) -> Read:
     return found
 
 
-def carried(headers: Headers) -> list[tuple[str, bytes]]:
+def carried(headers: Headers) -> list[tuple[str, bytes | None]]:
     """The headers that an outcome inherits: all (trace context, CloudEvents, the producer's own) but ours."""
     return [h for h in headers if h[0] not in _WRITTEN]
+
+
+def text(headers: Headers, name: str) -> str:
+    """A header as text; empty if it is missing, null or no text."""
+    for given, value in reversed(headers):
+        if given == name:
+            return (value or b"").decode("utf-8", "replace")
+    return ""
 
 
 def parse_ms(raw: bytes) -> int | None:

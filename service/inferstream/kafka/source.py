@@ -16,12 +16,13 @@ from inferstream.settings import KafkaSettings
 _COMMIT_TIMEOUT = 5.0  # seconds; aiokafka itself would retry for ever
 _STOP_TIMEOUT = 5.0
 _JOIN_MARGIN_MS = 5_000
-_FETCH_BYTES = 1_048_576  # per partition and fetch; all of a fetch is taken at once
+_FETCH_BYTES = 1_048_576  # per partition and fetch
+_TAKE_RECORDS = 1_024  # records are parsed when taken: more would hold the event loop for too long
 _POLL_INTERVAL_MS = 2**31 - 1  # holding back is our backpressure, not a sign of death
 
 
 class KafkaSource:
-    """One consumer. Takes every record that was fetched, so that the next fetch overlaps the scoring."""
+    """One consumer. Takes what was fetched in portions, so that the next fetch overlaps the scoring."""
 
     def __init__(self, topic: str, group: str, settings: KafkaSettings) -> None:
         self._topic = topic
@@ -55,9 +56,9 @@ class KafkaSource:
             await asyncio.wait_for(self._consumer.start(), self._settings.start_timeout_ms / 1000)
 
     async def take(self, timeout: float) -> Sequence[Slice]:
-        """All records at hand, per partition."""
+        """The records at hand, per partition."""
         try:
-            taken = await self._consumer.getmany(timeout_ms=int(timeout * 1000))
+            taken = await self._consumer.getmany(timeout_ms=int(timeout * 1000), max_records=_TAKE_RECORDS)
         except ConsumerStoppedError:
             return ()
         except KafkaError as error:

@@ -66,10 +66,10 @@ class Reconciliation:
     def outcome(self, record: Record) -> None:
         """A record of the output topic; another group's, and tombstones passed on, are none of ours."""
         given = dict(record.headers)
-        id_ = given.get(headers.OUTCOME_ID, b"").decode("utf-8", "replace")
+        id_ = headers.text(record.headers, headers.OUTCOME_ID)
         if headers.OUTCOME_PART in given or not id_.startswith(self._prefix):
             return
-        status = given.get(headers.OUTCOME, b"").decode("utf-8", "replace")
+        status = headers.text(record.headers, headers.OUTCOME)
         partition, offset = self._place(id_)
         if partition is None:
             self._problem("phantom", f"{id_} was never an event")
@@ -83,7 +83,7 @@ class Reconciliation:
     def dead_letter(self, record: Record) -> None:
         """A record of the dead-letter topic."""
         given = dict(record.headers)
-        id_ = given.get(dead_letter.OUTCOME_ID, b"").decode("utf-8", "replace")
+        id_ = headers.text(record.headers, dead_letter.OUTCOME_ID)
         if id_.startswith(self._prefix):
             self._letters[id_] = None if dead_letter.BODY_OMITTED in given else _digest(record)
 

@@ -85,7 +85,7 @@ def line(record: Record, show_data: bool) -> Text:
     return text
 
 
-def _outcome(record: Record, given: Mapping[str, bytes]) -> Text:
+def _outcome(record: Record, given: Mapping[str, bytes | None]) -> Text:
     kind = _text(given[headers.OUTCOME])
     text = Text(f"{kind:<13}", _COLOURS.get(kind, ""))
     body = schemaless(record.value, _text(given.get(headers.CONTENT_TYPE, b"")))
@@ -127,8 +127,10 @@ def _short(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)[:60]
 
 
-def _text(value: bytes) -> str:
+def _text(value: bytes | None) -> str:
     """A header as text; a binary one in hex."""
+    if value is None:
+        return "null"
     try:
         decoded = value.decode()
     except UnicodeDecodeError:

@@ -18,7 +18,9 @@ from inferstream.pipeline.interfaces import Clock
 from inferstream.policy.deadline import Deadlines
 from inferstream.signals import Signals
 
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+# What a message of the decoder repeats of the data: all from `value` to the place, whatever quotes are in it.
+_DATA = re.compile(r"(?<=value ).*(?= - at `[^`]*`$)|(?<=value ).*$|'[^']*'|\"[^\"]*\"", re.DOTALL)
+_LONGEST_FETCH_US = 10**15  # thirty years: a timestamp in another unit than milliseconds must not break the outcome
 _EXPIRED = Verdict(Status.EXPIRED, Cause.TOO_LATE, "decode")
 
 
@@ -68,7 +70,7 @@ class Decode:
             slo_class, deadline_ms, bad = self._deadlines.of(timestamp, read, now_ms)
             if bad is not None:
                 self._signals.bad_headers.cell(self._pipeline, bad).add()
-            fetch_us = int((now_ms - timestamp) * 1000)
+            fetch_us = max(-_LONGEST_FETCH_US, min(_LONGEST_FETCH_US, int((now_ms - timestamp) * 1000)))
             event = Event(
                 record,
                 records.epoch,
@@ -126,8 +128,7 @@ class Decode:
         try:
             event.payload = decode(value)
         except msgspec.ValidationError as error:
-            # The path and the kind of the mistake; values in quotes are data and stay out.
-            event.verdict = _dead(Cause.INVALID, _QUOTED.sub("…", str(error)))
+            event.verdict = _dead(Cause.INVALID, _DATA.sub("…", str(error)))
             return
         except Exception as error:  # any codec, any bytes: RecursionError and MemoryError are poison too
             event.verdict = _dead(Cause.MALFORMED, f"not readable as this codec ({type(error).__name__})")

@@ -13,7 +13,13 @@ import msgspec
 from inferstream import __version__
 from inferstream.events import headers
 from inferstream.events.codecs import Codec
-from inferstream.events.dead_letter import BODY_OMITTED, dead_letter_headers
+from inferstream.events.dead_letter import (
+    BODY_OMITTED,
+    HEADERS_OMITTED,
+    KEY_OMITTED,
+    PREFIXES,
+    dead_letter_headers,
+)
 from inferstream.events.envelope import Event, Verdict
 from inferstream.events.outcome import SCHEMA, Cause, Outcome, Source, Status, Times, outcome_id
 from inferstream.pipeline.interfaces import Clock, OutRecord, Sink
@@ -21,6 +27,10 @@ from inferstream.signals import Signals
 from inferstream.tasks import Task
 
 _NO_CAUSE = ""
+_HOUR_MS = 3_600_000
+_OWN_HEADERS = 4  # of an outcome; what it inherits comes after them
+_SMALL_KEY = 256  # bytes that need no counting
+_LONGEST_EVENT_ID = 256  # characters of an id that nobody has looked at yet
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -89,7 +99,7 @@ class Emit:
             event.verdict = _unwritable(error)
             outcome = self._outcome(event, id_, now)
             value = self._encode(outcome)
-        written = [*self._written[outcome.outcome], (headers.OUTCOME_ID, id_.encode())]
+        written: list[tuple[str, bytes | None]] = [*self._written[outcome.outcome], (headers.OUTCOME_ID, id_.encode())]
         if record.headers:
             written += headers.carried(record.headers)
         return OutRecord(record.key, value, written, now_ms)
@@ -127,7 +137,7 @@ class Emit:
             found = payload.get(self._event_id) if isinstance(payload, dict) else getattr(payload, self._event_id)
             return None if found is None else str(found)
         ce_id = headers.read(event.record.headers).ce_id
-        return None if ce_id is None else ce_id.decode("utf-8", "replace")
+        return None if ce_id is None else ce_id[:_LONGEST_EVENT_ID].decode("utf-8", "replace")
 
     def _dead_letter(self, event: Event) -> OutRecord:
         """The original, byte for byte, with headers that say why; without its body where the topic cannot hold it."""
@@ -147,11 +157,13 @@ class Emit:
             timestamp_ms=record.timestamp,
             group=self._route.group,
         )
-        letter = OutRecord(record.key, record.value, added, record.timestamp)
-        if letter.size_bytes() <= self._sink.max_record_bytes(self._route.dead_letter_topic):
-            return letter
-        omitted = (BODY_OMITTED, str(len(record.value or b"")).encode())
-        return letter._replace(value=None, headers=[*added, omitted])
+        letter = OutRecord(record.key, record.value, added, self._writable_time(record.timestamp))
+        return _letter_within(self._sink.max_record_bytes(self._route.dead_letter_topic), letter, len(record.headers))
+
+    def _writable_time(self, timestamp_ms: int) -> int:
+        """The original's, unless brokers would refuse it (KIP-937); it is in a header in any case."""
+        now_ms = int(self._clock.unix_ms())
+        return timestamp_ms if 0 <= timestamp_ms <= now_ms + _HOUR_MS else now_ms
 
     def _acknowledged(self, done: "asyncio.Future[Any]", events: list[Event], emitted_at: float) -> None:
         if done.cancelled():
@@ -173,10 +185,31 @@ def _unwritable(error: Exception) -> Verdict:
 
 
 def _within(limit: int, record: OutRecord) -> OutRecord:
-    """An outcome is small; only headers it inherited can make it too large for the topic, so those go."""
-    if len(record.headers) <= 4 or record.size_bytes() <= limit:
+    """An outcome is small; only what it inherits can make it too large for its topic: headers go, then the key."""
+    inherits_little = len(record.headers) <= _OWN_HEADERS and len(record.key or b"") <= _SMALL_KEY
+    if inherits_little or record.size_bytes() <= limit:
         return record
-    return record._replace(headers=record.headers[:4])
+    record = record._replace(headers=record.headers[:_OWN_HEADERS])
+    if record.size_bytes() <= limit or record.key is None:
+        return record
+    omitted = (headers.OUTCOME_KEY_OMITTED, str(len(record.key)).encode())
+    return record._replace(key=None, headers=[*record.headers, omitted])
+
+
+def _letter_within(limit: int, letter: OutRecord, inherited: int) -> OutRecord:
+    """Leave out as little of the original as makes the letter fit: the body, its headers, its key; and say so."""
+    if letter.size_bytes() <= limit:
+        return letter
+    omitted = (BODY_OMITTED, str(len(letter.value or b"")).encode())
+    letter = letter._replace(value=None, headers=[*letter.headers, omitted])
+    if letter.size_bytes() <= limit:
+        return letter
+    ours = [h for h in letter.headers if h[0].startswith(PREFIXES)]
+    letter = letter._replace(headers=[*ours, (HEADERS_OMITTED, str(inherited).encode())])
+    if letter.size_bytes() <= limit or letter.key is None:
+        return letter
+    omitted = (KEY_OMITTED, str(len(letter.key)).encode())
+    return letter._replace(key=None, headers=[*letter.headers, omitted])
 
 
 class _Counts:

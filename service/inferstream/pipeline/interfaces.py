@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from inferstream.events.envelope import Slice
+from inferstream.events.headers import Headers
 from inferstream.events.outcome import Answerer
 from inferstream.tasks import Tensors
 
@@ -36,7 +37,7 @@ class Source(Protocol):
         """Join the group. Raises Unavailable or ContractMismatch."""
 
     async def take(self, timeout: float) -> Sequence[Slice]:
-        """All records at hand, waiting up to `timeout` seconds for the first. May be empty. Cancellable."""
+        """The records at hand, waiting up to `timeout` seconds for the first. May be empty. Cancellable."""
 
     async def commit(self, offsets: Mapping[int, int]) -> None:
         """Commit (partition to next offset). Raises Unavailable if the broker does not take it in time."""
@@ -50,12 +51,12 @@ class OutRecord(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: Headers
     timestamp_ms: int
 
     def size_bytes(self) -> int:
         """Upper bound of its size on the wire."""
-        headers = sum(len(name) + len(value) + 10 for name, value in self.headers)
+        headers = sum(len(name.encode()) + len(value or b"") + 10 for name, value in self.headers)
         return len(self.key or b"") + len(self.value or b"") + headers + 40
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import pytest
@@ -453,3 +453,66 @@ async def test_numpys_numbers_in_a_result_are_written_as_plain_ones() -> None:
     async with running(world.pipeline()):
         await world.until(lambda: world.committed() == 1)
     assert world.outcomes()[0]["result"] == {"mean": 2.0, "row": [2.0]}
+
+
+HUGE = "x" * 3_000
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "given", "age_ms"),
+    [
+        (b"k", encode({"id": "a", "values": [1.0, 2.0, 3.0]}), [("null", None), ("x", b"")], 0),
+        (b"k", b"poison", [("null", None)], 0),
+        (b"k", encode({"id": "a", "values": [1.0, 2.0, 3.0]}), [], -(10**18)),
+        (b"k", b"poison", [], -(10**18)),
+        (b"k", b"poison", [], 10**18),
+        (HUGE.encode(), encode({"id": "a", "values": [1.0, 2.0, 3.0]}), [], 0),
+        (HUGE.encode(), b"poison", [("big", HUGE.encode())], 0),
+        (b"k", b"poison", [("big", HUGE.encode())], 0),
+        (b"k", b"\xc1" * 3_000, [], 0),
+        (b"k", b"poison", [("ce_id", b"\xff" * 1_500)], 0),
+    ],
+    ids=[
+        "null header", "null header, poison", "nanoseconds", "nanoseconds, poison", "before time, poison", "huge key",
+        "huge key and headers, poison", "huge headers, poison", "huge poison", "huge id",
+    ],
+)  # fmt: skip
+async def test_hostile_records_are_answered_and_hold_nothing_up(
+    key: bytes, value: bytes, given: list[tuple[str, bytes | None]], age_ms: int
+) -> None:
+    """A record like that, on topics that take two kilobytes, and a good one behind it."""
+    world = World()
+    world.sink = FakeSink(world.broker, max_record_bytes=2_000)
+    now = int(time.time() * 1000)
+    world.broker.append("in", 0, OutRecord(key, value, given, now - age_ms))
+    world.write(encode({"id": "good", "values": [1.0, 2.0, 3.0]}))
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 2)
+    first, second = world.outcomes()
+    assert second["outcome"] == "scored"
+    assert first["outcome"] == ("scored" if value[0] == 0x82 and age_ms <= 0 else first["outcome"])
+    if first["outcome"] == "dead_lettered":
+        (letter,) = world.broker.records("dead")
+        said = dict(letter.headers)
+        assert letter.key == key or said["dlq-key-omitted"] == str(len(key)).encode()
+        assert letter.value == value or said["dlq-body-omitted"] == str(len(value)).encode()
+        assert set(given) <= set(letter.headers) or said["dlq-headers-omitted"] == str(len(given)).encode()
+        assert said["dlq-original-timestamp"] == str(now - age_ms).encode()
+        assert abs(letter.timestamp - now) < 3_700_000
+
+
+@pytest.mark.parametrize("secret", ["fax", "x' 4111111111111111 \"y", "a - at `$.b` 4111", "4111\n", "`4111"])
+async def test_what_is_wrong_is_said_without_the_data(secret: str) -> None:
+    class Strict(msgspec.Struct):
+        id: str
+        values: Literal["ok"]
+
+    class Choosy(MeanTask):
+        event_type: ClassVar[type] = Strict
+
+    world = World(Choosy())
+    world.write(encode({"id": "a", "values": secret}))
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 1)
+    (outcome,) = world.outcomes()
+    assert outcome["detail"] == "Invalid enum value … - at `$.values`"
