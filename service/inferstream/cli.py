@@ -176,11 +176,18 @@ _FOLDER = Path(".inferstream")
 
 
 @local_app.command("up")
-def local_up(folder: Folder = _FOLDER, kafka: KafkaKind = "embedded") -> None:
-    """Start broker and Triton in the background and create the default pipelines' topics."""
+def local_up(
+    folder: Folder = _FOLDER,
+    kafka: KafkaKind = "embedded",
+    models: Annotated[
+        Path | None, typer.Option(file_okay=False, exists=True, help="model repository instead of the shipped one")
+    ] = None,
+    settings: SettingsFile = None,
+) -> None:
+    """Start broker and Triton in the background and create the topics of the pipelines in the settings."""
     from inferstream.operate.local import run_up
 
-    _end(run_up(folder, kafka))
+    _end(run_up(folder, kafka, models, settings))
 
 
 @local_app.command("status")

@@ -69,6 +69,16 @@ class Distribution:
         self.counts[bisect_left(self.bounds, value)] += n
         self.sum += value * n
 
+    def observe_each(self, values: Sequence[float]) -> None:
+        """Each event took its own value. Those of one batch are mostly in one bucket, which costs one look."""
+        lowest, highest = bisect_left(self.bounds, min(values)), bisect_left(self.bounds, max(values))
+        if lowest == highest:
+            self.counts[lowest] += len(values)
+        else:
+            for value in values:
+                self.counts[bisect_left(self.bounds, value, lowest, highest)] += 1
+        self.sum += sum(values)
+
     def samples(self, labels: tuple[tuple[str, str], ...]) -> Iterator[Sample]:
         running = 0
         for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple, cast
 
 import pytest
+from msgspec.structs import replace
 
 from inferstream import local
 from inferstream.errors import ContractMismatch
@@ -184,7 +185,7 @@ async def test_a_record_larger_than_the_topic_takes_fails_its_future(cluster: Cl
     limit = cluster.sink.max_record_bytes(cluster.topic)
     fitting = OutRecord(b"k", b"x" * (limit - 200), [], int(time.time() * 1000))
     await cluster.sink.send(cluster.topic, 0, [fitting])
-    too_large = fitting._replace(value=b"x" * (2 * limit))
+    too_large = replace(fitting, value=b"x" * (2 * limit))
     with pytest.raises(ContractMismatch, match="refuses a record for its size"):
         await cluster.sink.send(cluster.topic, 1, [too_large])
 

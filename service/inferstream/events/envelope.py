@@ -54,7 +54,7 @@ class Provenance(msgspec.Struct, frozen=True, gc=False):
     cause: Cause | None = None
 
 
-class Event(msgspec.Struct):
+class Event(msgspec.Struct, gc=False):
     """A record on its way: first its deadline and payload are known, then its result or its verdict.
 
     Instants are seconds of the monotonic clock; `deadline_unix_ms` is the same deadline on the wall.

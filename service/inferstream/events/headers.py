@@ -40,13 +40,13 @@ NONE = Read()
 
 
 def read(headers: Headers) -> Read:
-    """One pass over the headers."""
-    if not headers:
-        return NONE
-    found = Read()
+    """One pass over the headers; `NONE` itself if none of them is ours."""
+    found = NONE
     for name, value in headers:
         field = _FIELDS.get(name)
         if field is not None:
+            if found is NONE:
+                found = Read()
             setattr(found, field, value)
     return found
 

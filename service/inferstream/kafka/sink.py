@@ -8,6 +8,7 @@ the batch before is on its way, and one future tells when all records of a hand-
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -89,12 +90,11 @@ class _Lane:
 
     def append(self, records: Sequence[OutRecord]) -> asyncio.Future[None]:
         open_batch = self._open or self._new()
-        for key, value, headers, timestamp in records:
-            added = open_batch.builder.append(timestamp=timestamp, key=key, value=value, headers=headers)
-            if added is None:
+        for r in records:
+            if open_batch.append(r) is None:
                 self._full.append(open_batch)
                 open_batch = self._new()
-                open_batch.builder.append(timestamp=timestamp, key=key, value=value, headers=headers)
+                open_batch.append(r)
         # Batches of a lane are acknowledged in order, so the last one's answer stands for all of them.
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         open_batch.waiting.append(acknowledged)
@@ -170,3 +170,7 @@ class _Open:
     def __init__(self, builder: BatchBuilder) -> None:
         self.builder = builder
         self.waiting: list[asyncio.Future[None]] = []
+
+    def append(self, r: OutRecord) -> Any:
+        """None: it is full."""
+        return self.builder.append(timestamp=r.timestamp_ms, key=r.key, value=r.value, headers=r.headers)

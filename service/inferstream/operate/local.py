@@ -1,5 +1,6 @@
 """local up, status, down."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -22,12 +23,13 @@ async def create_topics(settings: Settings) -> None:
         await admin.create_topics(topics)
 
 
-async def run_up(folder: Path, kafka: local.KafkaKind) -> int:
+async def run_up(folder: Path, kafka: local.KafkaKind, models: Path | None, settings: Path | None) -> int:
     """Start, create topics, say how to go on."""
-    stack = local.up(folder, kafka=kafka, keep=True, progress=_tell)
+    load(settings)  # a mistake in the settings is told before anything starts
+    stack = local.up(folder, kafka=kafka, keep=True, model_repository=models, progress=_tell)
     environ = environment(stack.endpoints)
     try:
-        await create_topics(load(environ=environ))
+        await create_topics(load(settings, {**os.environ, **environ}))
     except BaseException:
         stack.down()
         raise

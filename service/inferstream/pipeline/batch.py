@@ -67,17 +67,16 @@ class Batching:
     def _admit(self, batch: Batch) -> None:
         """Split the batch into its lanes and give it its place in the order of leaving."""
         lanes: dict[Lane, list[Event]] = {}
-        waited = 0
+        part: list[Event] = []
+        partition, slo_class, sent_at, waited_us = -1, "", batch.sent_at, 0
         for event in batch.events:
-            event.queue_us = int((batch.sent_at - event.taken_at) * 1e6)
-            waited += event.queue_us
-            lane = (event.record.partition, event.slo_class)
-            part = lanes.get(lane)
-            if part is None:
-                lanes[lane] = [event]
-            else:
-                part.append(event)
-        self._waited.observe(waited / len(batch.events) / 1e6, len(batch.events))
+            event.queue_us = queue_us = int((sent_at - event.taken_at) * 1e6)
+            waited_us += queue_us
+            if event.record.partition != partition or event.slo_class != slo_class:
+                partition, slo_class = event.record.partition, event.slo_class
+                part = lanes.setdefault((partition, slo_class), [])
+            part.append(event)
+        self._waited.observe(waited_us / len(batch.events) / 1e6, len(batch.events))
         for lane, part in lanes.items():
             self._parts[batch.number, lane] = part
         self._order.admit(batch.number, ((lane, part[0].deadline) for lane, part in lanes.items()))

@@ -54,8 +54,7 @@ class Commit:
         assignment = self._assignments.get(taken.partition)
         if assignment is None or assignment.epoch != taken.epoch or taken.partition in self._closing:
             return False
-        for record in taken.records:
-            assignment.tracker.track(record.offset)
+        assignment.tracker.track([record.offset for record in taken.records])
         self._unsettled += len(taken.records)
         return True
 
@@ -68,8 +67,7 @@ class Commit:
         assignment = self._assignments.get(partition)
         if assignment is None or assignment.epoch != epoch:
             return
-        for offset in offsets:
-            assignment.tracker.resolve(offset)
+        assignment.tracker.resolve(offsets)
         self._unsettled -= len(offsets)
         self._settled.set()
 

@@ -12,10 +12,10 @@ import msgspec
 
 from inferstream.events import headers
 from inferstream.events.codecs import Codec
-from inferstream.events.envelope import Event, Record, Slice, Verdict
+from inferstream.events.envelope import Event, Slice, Verdict
 from inferstream.events.outcome import Cause, Status
 from inferstream.pipeline.interfaces import Clock
-from inferstream.policy.deadline import Deadlines
+from inferstream.policy.deadline import DEFAULT_CLASS, Deadlines
 from inferstream.signals import Signals
 
 # What a message of the decoder repeats of the data: all from `value` to the place, whatever quotes are in it.
@@ -59,31 +59,37 @@ class Decode:
         """Events of the slice in order, and the offsets of records that get no outcome (skipped tombstones)."""
         now, now_ms = self._clock.monotonic(), self._clock.unix_ms()
         to_monotonic = now - now_ms / 1000
+        default_ms, epoch, decode = self._deadlines.default_ms, records.epoch, self._decode
+        longest, skip_tombstones = self._decoding.max_event_bytes, self._decoding.tombstones == "skip"
         events, skipped = [], []
-        skip_tombstones = self._decoding.tombstones == "skip"
         for record in records.records:
-            if record.value is None and skip_tombstones:
-                skipped.append(record.offset)
-                continue
+            value, timestamp = record.value, record.timestamp
             read = headers.read(record.headers)
-            timestamp = record.timestamp
-            slo_class, deadline_ms, bad = self._deadlines.of(timestamp, read, now_ms)
-            if bad is not None:
-                self._signals.bad_headers.cell(self._pipeline, bad).add()
-            fetch_us = max(-_LONGEST_FETCH_US, min(_LONGEST_FETCH_US, int((now_ms - timestamp) * 1000)))
+            if read is headers.NONE:
+                slo_class, deadline_ms = DEFAULT_CLASS, timestamp + default_ms
+            else:
+                slo_class, deadline_ms = self._deadline(timestamp, read, now_ms)
+            fetch_us = int((now_ms - timestamp) * 1000)
             event = Event(
                 record,
-                records.epoch,
+                epoch,
                 slo_class,
                 deadline_ms / 1000 + to_monotonic,
                 deadline_ms,
                 now,
-                fetch_us,
+                fetch_us if -_LONGEST_FETCH_US < fetch_us < _LONGEST_FETCH_US else _LONGEST_FETCH_US,
             )
-            if deadline_ms <= now_ms and record.value is not None:
+            if not value or len(value) > longest:
+                if value is None and skip_tombstones:
+                    skipped.append(record.offset)
+                    continue
+                event.verdict = self._without_parsing(value, deadline_ms <= now_ms)
+            elif deadline_ms <= now_ms:
                 event.verdict = _EXPIRED
+            elif read is headers.NONE:
+                self._parse(event, value, decode)
             else:
-                self._fill(event, record, read)
+                self._parse_as_described(event, value, read)
             events.append(event)
         self._skipped.add(len(skipped))
         if records.records:
@@ -91,23 +97,24 @@ class Decode:
             self._stage.observe((self._clock.monotonic() - now) / count, count)
         return events, skipped
 
-    def _fill(self, event: Event, record: Record, read: headers.Read) -> None:
-        """Give the event its payload or the verdict that it has none."""
-        value = record.value
-        if value is None:
-            if self._decoding.tombstones != "forward":
-                event.verdict = _dead(Cause.EMPTY, "the record has no value")
-        elif not value:
-            event.verdict = _dead(Cause.EMPTY, "the record's value is empty")
-        elif len(value) > self._decoding.max_event_bytes:
-            limit = self._decoding.max_event_bytes
-            event.verdict = _dead(Cause.OVERSIZE, f"{len(value)} bytes, the limit is {limit}")
-        elif read is headers.NONE:
-            self._parse(event, value, self._decode)
-        else:
-            self._fill_as_described(event, value, read)
+    def _deadline(self, timestamp: int, read: headers.Read, now_ms: float) -> tuple[str, int]:
+        slo_class, deadline_ms, bad = self._deadlines.of(timestamp, read, now_ms)
+        if bad is not None:
+            self._signals.bad_headers.cell(self._pipeline, bad).add()
+        return slo_class, deadline_ms
 
-    def _fill_as_described(self, event: Event, value: bytes, read: headers.Read) -> None:
+    def _without_parsing(self, value: bytes | None, is_late: bool) -> Verdict | None:
+        """The verdict on a value that is missing, empty or oversize; None for a tombstone that is forwarded."""
+        if value is None:
+            return None if self._decoding.tombstones == "forward" else _dead(Cause.EMPTY, "the record has no value")
+        if is_late:
+            return _EXPIRED
+        if not value:
+            return _dead(Cause.EMPTY, "the record's value is empty")
+        limit = self._decoding.max_event_bytes
+        return _dead(Cause.OVERSIZE, f"{len(value)} bytes, the limit is {limit}")
+
+    def _parse_as_described(self, event: Event, value: bytes, read: headers.Read) -> None:
         """The headers may name another codec, and a schema that must be ours."""
         expected = self._decoding.schema
         if read.schema is not None and expected is not None and read.schema != expected.encode():

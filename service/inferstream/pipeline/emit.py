@@ -5,10 +5,13 @@ offset pass. Whether a deadline was met is judged at that moment too.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from inferstream import __version__
 from inferstream.events import headers
@@ -23,7 +26,7 @@ from inferstream.events.dead_letter import (
 from inferstream.events.envelope import Event, Verdict
 from inferstream.events.outcome import SCHEMA, Cause, Outcome, Source, Status, Times, outcome_id
 from inferstream.pipeline.interfaces import Clock, OutRecord, Sink
-from inferstream.signals import Signals
+from inferstream.signals import Count, Signals
 from inferstream.tasks import Task
 
 _NO_CAUSE = ""
@@ -53,7 +56,7 @@ class Emit:
         self._sink = sink
         self._encode = codec.encode
         self._clock = clock
-        self._event_id = task.event_id
+        self._event_id = _reader_of_ids(task)
         self._counts = _Counts(route.pipeline, signals)
         self._id_prefix = outcome_id(route.group, route.input_topic, 0, 0)[: -len("0/0")]
         self._written = {
@@ -73,11 +76,10 @@ class Emit:
         self._settled = settled
 
     def part(self, events: list[Event]) -> None:
-        """Write the outcomes of these events."""
+        """Write the outcomes of these events (of one partition and SLO class)."""
         now, now_ms = self._clock.monotonic(), self._clock.unix_ms()
         partition = events[0].record.partition
-        limit = self._sink.max_record_bytes(self._route.output_topic)
-        records = [_within(limit, self._record(event, now, int(now_ms))) for event in events]
+        records = [self._record(event, now, int(now_ms)) for event in events]
         futures = [self._sink.send(self._route.output_topic, partition, records)]
         dead = [e for e in events if e.verdict is not None and e.verdict.status is Status.DEAD_LETTERED]
         if dead:
@@ -89,9 +91,10 @@ class Emit:
 
     def _record(self, event: Event, now: float, now_ms: int) -> OutRecord:
         record = event.record
-        id_ = f"{self._id_prefix}{record.partition}/{record.offset}"
+        inherited, key = record.headers, record.key
         if event.verdict is None and event.payload is None:  # a forwarded tombstone: no outcome
-            return OutRecord(record.key, None, list(record.headers), now_ms)
+            return OutRecord(key, None, list(inherited), now_ms)
+        id_ = f"{self._id_prefix}{record.partition}/{record.offset}"
         try:
             outcome = self._outcome(event, id_, now)
             value = self._encode(outcome)
@@ -100,15 +103,17 @@ class Emit:
             outcome = self._outcome(event, id_, now)
             value = self._encode(outcome)
         written: list[tuple[str, bytes | None]] = [*self._written[outcome.outcome], (headers.OUTCOME_ID, id_.encode())]
-        if record.headers:
-            written += headers.carried(record.headers)
-        return OutRecord(record.key, value, written, now_ms)
+        if not inherited and (key is None or len(key) <= _SMALL_KEY):
+            return OutRecord(key, value, written, now_ms)
+        written += headers.carried(inherited)
+        limit = self._sink.max_record_bytes(self._route.output_topic)
+        return _within(limit, OutRecord(key, value, written, now_ms))
 
     def _outcome(self, event: Event, id_: str, now: float) -> Outcome:
-        record, verdict, provenance = event.record, event.verdict, event.provenance
-        route = self._route
-        waited_us = int((now - event.taken_at) * 1e6)
-        infer_us = provenance.infer_us if provenance else 0
+        record, verdict, provenance, route = event.record, event.verdict, event.provenance, self._route
+        queue_us = event.queue_us
+        infer_us = 0 if provenance is None else provenance.infer_us
+        emit_us = int((now - event.taken_at) * 1e6) - queue_us - infer_us
         outcome = Outcome(
             id_,
             Status.SCORED,
@@ -118,8 +123,8 @@ class Emit:
             event.deadline_unix_ms,
             event.slo_class,
             now <= event.deadline,
-            Times(event.fetch_us, event.queue_us, infer_us, max(0, waited_us - event.queue_us - infer_us)),
-            self._id_of(event),
+            Times(event.fetch_us, queue_us, infer_us, max(0, emit_us)),
+            _ce_id(record.headers) if event.payload is None else self._event_id(event.payload),
         )
         if verdict is not None:
             outcome.outcome, outcome.cause = verdict.status, verdict.cause
@@ -129,15 +134,6 @@ class Emit:
             if provenance.cause is not None:
                 outcome.outcome, outcome.cause = Status.FALLBACK, provenance.cause
         return outcome
-
-    def _id_of(self, event: Event) -> str | None:
-        """What people call the event: its own id, else the CloudEvents one of an event that was not decoded."""
-        if event.payload is not None and self._event_id is not None:
-            payload: Any = event.payload
-            found = payload.get(self._event_id) if isinstance(payload, dict) else getattr(payload, self._event_id)
-            return None if found is None else str(found)
-        ce_id = headers.read(event.record.headers).ce_id
-        return None if ce_id is None else ce_id[:_LONGEST_EVENT_ID].decode("utf-8", "replace")
 
     def _dead_letter(self, event: Event) -> OutRecord:
         """The original, byte for byte, with headers that say why; without its body where the topic cannot hold it."""
@@ -179,6 +175,26 @@ class Emit:
         self._settled(events)
 
 
+def _reader_of_ids(task: Task) -> Callable[[Any], str | None]:
+    """How the task's events are asked what people call them."""
+    name = task.event_id
+    if name is None:
+        return lambda payload: None
+    attribute = attrgetter(name)
+
+    def read(payload: Any) -> str | None:
+        found = payload.get(name) if isinstance(payload, dict) else attribute(payload)
+        return found if found.__class__ is str or found is None else str(found)
+
+    return read
+
+
+def _ce_id(given: headers.Headers) -> str | None:
+    """The CloudEvents id of an event that was not decoded."""
+    ce_id = headers.read(given).ce_id
+    return None if ce_id is None else ce_id[:_LONGEST_EVENT_ID].decode("utf-8", "replace")
+
+
 def _unwritable(error: Exception) -> Verdict:
     detail = f"the task's result cannot be written ({type(error).__name__})"
     return Verdict(Status.DEAD_LETTERED, Cause.TASK_FAILED, "emit", detail)
@@ -186,14 +202,13 @@ def _unwritable(error: Exception) -> Verdict:
 
 def _within(limit: int, record: OutRecord) -> OutRecord:
     """An outcome is small; only what it inherits can make it too large for its topic: headers go, then the key."""
-    inherits_little = len(record.headers) <= _OWN_HEADERS and len(record.key or b"") <= _SMALL_KEY
-    if inherits_little or record.size_bytes() <= limit:
+    if record.size_bytes() <= limit:
         return record
-    record = record._replace(headers=record.headers[:_OWN_HEADERS])
+    record = replace(record, headers=record.headers[:_OWN_HEADERS])
     if record.size_bytes() <= limit or record.key is None:
         return record
     omitted = (headers.OUTCOME_KEY_OMITTED, str(len(record.key)).encode())
-    return record._replace(key=None, headers=[*record.headers, omitted])
+    return replace(record, key=None, headers=[*record.headers, omitted])
 
 
 def _letter_within(limit: int, letter: OutRecord, inherited: int) -> OutRecord:
@@ -201,15 +216,15 @@ def _letter_within(limit: int, letter: OutRecord, inherited: int) -> OutRecord:
     if letter.size_bytes() <= limit:
         return letter
     omitted = (BODY_OMITTED, str(len(letter.value or b"")).encode())
-    letter = letter._replace(value=None, headers=[*letter.headers, omitted])
+    letter = replace(letter, value=None, headers=[*letter.headers, omitted])
     if letter.size_bytes() <= limit:
         return letter
     ours = [h for h in letter.headers if h[0].startswith(PREFIXES)]
-    letter = letter._replace(headers=[*ours, (HEADERS_OMITTED, str(inherited).encode())])
+    letter = replace(letter, headers=[*ours, (HEADERS_OMITTED, str(inherited).encode())])
     if letter.size_bytes() <= limit or letter.key is None:
         return letter
     omitted = (KEY_OMITTED, str(len(letter.key)).encode())
-    return letter._replace(key=None, headers=[*letter.headers, omitted])
+    return replace(letter, key=None, headers=[*letter.headers, omitted])
 
 
 class _Counts:
@@ -218,30 +233,34 @@ class _Counts:
     def __init__(self, pipeline: str, signals: Signals) -> None:
         self._pipeline = pipeline
         self._signals = signals
-        self._cells: dict[tuple[str, Status], tuple[Any, Any]] = {}
+        self._cells: dict[tuple[str, Status], tuple[Count, Count]] = {}
 
     def acknowledged(self, events: list[Event], now: float, now_ms: float) -> None:
         """The broker has the outcomes of these events (of one SLO class)."""
+        answered = [(event, status) for event in events if (status := _status(event)) is not None]
+        if not answered:
+            return
         slo_class = events[0].slo_class
+        for status, count in Counter(status for _, status in answered).items():
+            self._cell(slo_class, status)[0].add(count)
+        in_time = Counter(status for event, status in answered if now <= event.deadline)
+        for status, count in in_time.items():
+            if status is not Status.EXPIRED:
+                self._cell(slo_class, status)[1].add(count)
         latency = self._signals.latency.cell(self._pipeline, slo_class)
-        for event in events:
-            status = _status(event)
-            if status is None:
-                continue
-            key = (slo_class, status)
-            cells = self._cells.get(key)
-            if cells is None:
-                labels = (self._pipeline, slo_class, status.value)
-                cells = self._cells[key] = (
-                    self._signals.outcomes.cell(*labels),
-                    self._signals.in_time.cell(*labels),
-                )
-            cells[0].value += 1
-            if now <= event.deadline and status is not Status.EXPIRED:
-                cells[1].value += 1
-            latency.observe((now_ms - event.record.timestamp) / 1000)
-            if status is not Status.SCORED:
-                self._signals.causes.cell(self._pipeline, _cause(event)).add()
+        latency.observe_each([(now_ms - event.record.timestamp) / 1000 for event, _ in answered])
+        causes = Counter(_cause(event) for event, status in answered if status is not Status.SCORED)
+        for cause, count in causes.items():
+            self._signals.causes.cell(self._pipeline, cause).add(count)
+
+    def _cell(self, slo_class: str, status: Status) -> tuple[Count, Count]:
+        """Counters of outcomes and of those in time."""
+        cells = self._cells.get((slo_class, status))
+        if cells is None:
+            labels = (self._pipeline, slo_class, status.value)
+            cells = self._signals.outcomes.cell(*labels), self._signals.in_time.cell(*labels)
+            self._cells[slo_class, status] = cells
+        return cells
 
 
 def _status(event: Event) -> Status | None:

@@ -56,9 +56,11 @@ class Infer:
     async def answers(self, batch: Batch) -> list[Answer]:
         """Answers for the live events. An event whose features are not finite gets a verdict instead."""
         now = self._clock.monotonic()
-        live = [event for event in batch.events if event.is_live]
-        in_time = [event for event in live if event.deadline - self._reserve > now]
-        late = [event for event in live if event.deadline - self._reserve <= now]
+        live = [e for e in batch.events if e.verdict is None and e.payload is not None]
+        in_time, late = live, []
+        if batch.deadline - self._reserve <= now:
+            in_time = [event for event in live if event.deadline - self._reserve > now]
+            late = [event for event in live if event.deadline - self._reserve <= now]
         answers = []
         if in_time:
             answers.append(await self._answer(in_time, batch.deadline if not late else None))

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from inferstream.events.envelope import Slice
 from inferstream.events.headers import Headers
 from inferstream.events.outcome import Answerer
@@ -46,7 +48,7 @@ class Source(Protocol):
         """Leave the group. Commits nothing. Idempotent."""
 
 
-class OutRecord(NamedTuple):
+class OutRecord(msgspec.Struct, frozen=True, gc=False):
     """A record to produce."""
 
     key: bytes | None

@@ -45,11 +45,12 @@ class Batcher:
         deadline = float("inf")
         while queue and len(taken) < _MAX_EVENTS:
             event = queue[0]
-            if event.is_live:
+            if event.verdict is None and event.payload is not None:
                 if rows_left == 0:
                     break
                 rows_left -= 1
-                deadline = min(deadline, event.deadline)
+                if event.deadline < deadline:
+                    deadline = event.deadline
             taken.append(queue.popleft())
         return self._numbered(taken, now, deadline) if taken else None
 

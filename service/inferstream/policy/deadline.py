@@ -22,7 +22,8 @@ class Deadlines:
 
     def __init__(self, slo_ms: float, slo_classes: Mapping[str, float]) -> None:
         self._slo_ms = {DEFAULT_CLASS: slo_ms, **slo_classes}
-        self._default_ms = int(slo_ms)
+        self.default_ms = int(slo_ms)
+        """The default class's SLO: the deadline of a record without any header of ours is its timestamp and this."""
 
     @property
     def classes(self) -> Mapping[str, float]:
@@ -32,7 +33,7 @@ class Deadlines:
     def of(self, timestamp_ms: int, read: headers.Read, now_unix_ms: float) -> Deadline:
         """The deadline of a record with this timestamp and these headers. Never raises."""
         if read is headers.NONE:
-            return Deadline(DEFAULT_CLASS, timestamp_ms + self._default_ms, None)
+            return Deadline(DEFAULT_CLASS, timestamp_ms + self.default_ms, None)
         slo_class, bad = self._class_of(read)
         if read.deadline_unix_ms is not None:
             at = headers.parse_ms(read.deadline_unix_ms)

@@ -4,6 +4,7 @@ One tracker per partition and assignment; a new assignment gets a new one, so a 
 """
 
 from collections import deque
+from collections.abc import Sequence
 
 
 class OffsetTracker:
@@ -22,28 +23,29 @@ class OffsetTracker:
         """Records taken and not yet below the committable offset."""
         return len(self._open)
 
-    def track(self, offset: int) -> None:
-        """A record was taken. Offsets must grow."""
-        if self._open and offset <= self._open[-1]:
-            raise ValueError(f"offset {offset} taken after {self._open[-1]}")
-        self._open.append(offset)
+    def track(self, offsets: Sequence[int]) -> None:
+        """Records were taken. Offsets must grow."""
+        if self._open and offsets and offsets[0] <= self._open[-1]:
+            raise ValueError(f"offset {offsets[0]} taken after {self._open[-1]}")
+        self._open.extend(offsets)
 
-    def resolve(self, offset: int) -> None:
-        """The record's outcome (and its dead letter, if it has one) is acknowledged."""
-        if not self._open or offset < self._open[0]:
-            return
-        if offset != self._open[0]:
-            self._done.add(offset)
-            return
+    def resolve(self, offsets: Sequence[int]) -> None:
+        """These records' outcomes (and dead letters, where they have one) are acknowledged."""
         opened, done = self._open, self._done
-        last = opened.popleft()
-        advanced = 1
+        before, last = len(opened), -1
+        for offset in offsets:
+            if not opened or offset < opened[0]:
+                continue
+            if offset == opened[0]:
+                last = opened.popleft()
+            else:
+                done.add(offset)
         while opened and opened[0] in done:
             last = opened.popleft()
             done.remove(last)
-            advanced += 1
-        self._committable = last + 1
-        self._advanced += advanced
+        if last >= 0:
+            self._committable = last + 1
+            self._advanced += before - len(opened)
 
     @property
     def committable(self) -> int | None:

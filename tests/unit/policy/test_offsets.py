@@ -10,7 +10,7 @@ from inferstream.policy.offsets import OffsetTracker
 def test_nothing_is_committable_before_anything_is_resolved() -> None:
     """A partition that was only read has no offset to commit."""
     tracker = OffsetTracker()
-    tracker.track(7)
+    tracker.track([7])
     assert tracker.committable is None
     assert not tracker.is_drained
 
@@ -18,12 +18,11 @@ def test_nothing_is_committable_before_anything_is_resolved() -> None:
 def test_a_gap_holds_the_offset_back() -> None:
     """The offset passes a record only when everything below it is resolved."""
     tracker = OffsetTracker()
-    for offset in (5, 6, 9):  # 7 and 8 are transaction markers
-        tracker.track(offset)
-    tracker.resolve(9)
-    tracker.resolve(6)
+    tracker.track([5, 6, 9])  # 7 and 8 are transaction markers
+    tracker.resolve([9])
+    tracker.resolve([6])
     assert tracker.committable is None
-    tracker.resolve(5)
+    tracker.resolve([5])
     assert tracker.committable == 10
     assert tracker.is_drained
     assert tracker.take_advanced() == 3
@@ -33,30 +32,28 @@ def test_a_gap_holds_the_offset_back() -> None:
 def test_unsettled_counts_records_not_offsets() -> None:
     """Holes in the offsets are nobody's records."""
     tracker = OffsetTracker()
-    for offset in (1, 100, 200):
-        tracker.track(offset)
-    tracker.resolve(200)
+    tracker.track([1, 100, 200])
+    tracker.resolve([200])
     assert tracker.unsettled == 2
 
 
 def test_offsets_must_grow() -> None:
     """A source that goes back is a bug, not something to paper over."""
     tracker = OffsetTracker()
-    tracker.track(3)
+    tracker.track([3])
     with pytest.raises(ValueError, match="offset 3 taken after 3"):
-        tracker.track(3)
+        tracker.track([3])
 
 
 @given(st.sets(st.integers(0, 10_000), min_size=1, max_size=60).map(sorted), st.randoms(), st.data())
 def test_commit_never_passes_an_unresolved_record(offsets: list[int], rng: object, data: st.DataObject) -> None:
     """For any order of results the committable offset is one past the longest resolved prefix."""
     tracker = OffsetTracker()
-    for offset in offsets:
-        tracker.track(offset)
+    tracker.track(offsets)
     resolved: set[int] = set()
     for offset in data.draw(st.permutations(offsets)):
-        tracker.resolve(offset)
-        tracker.resolve(offset)  # a second acknowledgement changes nothing
+        tracker.resolve([offset])
+        tracker.resolve([offset])  # a second acknowledgement changes nothing
         resolved.add(offset)
         prefix = [o for i, o in enumerate(offsets) if set(offsets[: i + 1]) <= resolved]
         assert tracker.committable == (prefix[-1] + 1 if prefix else None)

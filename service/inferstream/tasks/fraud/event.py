@@ -11,7 +11,13 @@ Channel = Literal["chip", "contactless", "magstripe", "ecommerce", "moto", "recu
 CHANNELS: tuple[Channel, ...] = ("chip", "contactless", "magstripe", "ecommerce", "moto", "recurring", "atm")
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
-Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", max_length=2, description="ISO 3166-1 alpha-2 code")]
+# Upper-case letters, as `__post_init__` checks: a pattern would cost as much as all the rest of decoding.
+Country = Annotated[
+    str,
+    Meta(
+        min_length=2, max_length=2, description="ISO 3166-1 alpha-2 code", extra_json_schema={"pattern": "^[A-Z]{2}$"}
+    ),
+]
 _Count = Annotated[float, Meta(ge=0, le=1e6)]
 _Amount = Annotated[float, Meta(ge=0, le=1e9)]
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -60,7 +66,10 @@ class Transaction(msgspec.Struct, gc=False, omit_defaults=True):
     merchant_id: Annotated[Identifier, Meta(description="merchant")]
     merchant_category: Annotated[int, Meta(ge=0, le=9999, description="ISO 18245 merchant category code")]
     amount: Annotated[float, Meta(gt=0, le=1e9, description="in major units of `currency`")]
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3, description="ISO 4217 code")]
+    currency: Annotated[
+        str,
+        Meta(min_length=3, max_length=3, description="ISO 4217 code", extra_json_schema={"pattern": "^[A-Z]{3}$"}),
+    ]
     timestamp_ms: Annotated[
         int, Meta(ge=0, le=4_102_444_800_000, description="when it happened, milliseconds since 1970 UTC")
     ]
@@ -69,6 +78,11 @@ class Transaction(msgspec.Struct, gc=False, omit_defaults=True):
     card_country: Annotated[Country, Meta(description="where the card was issued")] | None = None
     customer_id: Annotated[Identifier, Meta(description="token of the card's owner")] | None = None
     aggregates: Aggregates | None = None
+
+    def __post_init__(self) -> None:
+        codes = self.currency + self.country + (self.card_country or "")
+        if not (codes.isascii() and codes.isalpha() and codes.isupper()):
+            raise ValueError("currency, country and card_country are codes of upper-case letters")
 
 
 __all__ = ["CHANNELS", "SCHEMA", "Aggregates", "Channel", "Transaction"]

@@ -56,27 +56,29 @@ Matrix = npt.NDArray[np.float32]
 
 def features(events: Sequence[Transaction]) -> Matrix:
     """A matrix [rows, len(FEATURES)] of float32, finite for every valid transaction."""
-    rows = [_own_values(event) for event in events]
-    own = np.array(rows, np.float64).reshape(len(rows), 7)
-    upstream = np.array(
-        [_BLANK if event.aggregates is None else _UPSTREAM(event.aggregates) for event in events], np.float64
-    ).reshape(len(rows), len(_AGGREGATES))  # None becomes NaN
-    return _matrix(own, upstream)
-
-
-def _own_values(event: Transaction) -> tuple[float, ...]:
-    """Amount in euros, time, channel code, flags: numbers only."""
-    amount, timestamp, currency, channel, category, country, card_country = _OWN(event)
-    per_euro = PER_EURO.get(currency)
-    return (
-        amount if per_euro is None else amount / per_euro,
-        timestamp,
-        _CHANNEL_CODE[channel],
-        category in _RISKY_CATEGORIES,
-        card_country is not None and card_country != country,
-        card_country is None,
-        per_euro is None,
+    upstream = [_BLANK if event.aggregates is None else _UPSTREAM(event.aggregates) for event in events]
+    return _matrix(
+        _own(events) if events else np.empty((0, 7)),
+        np.array(upstream, np.float64).reshape(len(events), len(_AGGREGATES)),  # None becomes NaN
     )
+
+
+def _own(events: Sequence[Transaction]) -> npt.NDArray[np.float64]:
+    """Amount in euros, time, channel code, flags: a column each, [rows, 7]."""
+    amounts, times, currencies, channels, categories, countries, issuers = zip(*map(_OWN, events), strict=True)
+    rates = [PER_EURO.get(currency, 0.0) for currency in currencies]
+    return np.array(
+        [
+            [amount / rate if rate else amount for amount, rate in zip(amounts, rates, strict=True)],
+            times,
+            [_CHANNEL_CODE[channel] for channel in channels],
+            [category in _RISKY_CATEGORIES for category in categories],
+            [a is not None and a != b for a, b in zip(issuers, countries, strict=True)],
+            [issuer is None for issuer in issuers],
+            [not rate for rate in rates],
+        ],
+        np.float64,
+    ).T
 
 
 def _matrix(own: npt.NDArray[np.float64], upstream: npt.NDArray[np.float64]) -> Matrix:
