@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # `TORCH=cpu make models-venv` takes a CPU build of torch from PIP_FIND_LINKS and leaves CUDA's libraries out.
 TORCH  ?= cuda
 
-.PHONY: help demo test test-slow lint format models-venv models lock clean
+.PHONY: help demo test test-slow bench-quick bench lint format models-venv models lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -23,6 +23,12 @@ test: $(READY) lint ## lint, types, import rules and all tests that are not slow
 
 test-slow: $(READY) ## what is long: chaos and soak; SHORT=1 for the short form
 	INFERSTREAM_SHORT=$(SHORT) $(BIN)/pytest -q -m slow --timeout 1800 $(ARGS)
+
+bench-quick: $(READY) ## the service beside its ceilings, a hand-written loop and FastStream; less than ten minutes
+	$(BIN)/python -m loadtest bench --quick $(ARGS)
+
+bench: $(READY) ## everything of loadtest/RESULTS.md; takes hours
+	$(BIN)/python -m loadtest bench $(ARGS)
 
 lint: $(READY) ## style, types and import rules
 	$(BIN)/ruff check .
@@ -55,4 +61,4 @@ lock: $(READY) ## resolve the locks anew (needs uv)
 	service/locks/resolve
 
 clean: ## remove what make made here
-	rm -rf $(VENV) .venv-models .inferstream .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-models .venv-peers .inferstream .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,154 @@
+"""One local stack, or a user's own systems, and many runs on them.
+
+async with Bench(kafka="apache") as bench:
+    await bench.calibrate()
+    runs = await bench.play("service", load("goodput"))
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, cast
+
+from inferstream import local
+from loadtest import contestants, repository, topics
+from loadtest.calibration import Calibration
+from loadtest.ceilings import triton_alone
+from loadtest.contestants import Options
+from loadtest.errors import ScenarioError
+from loadtest.repository import Pace
+from loadtest.result import Run
+from loadtest.run import Conductor, Place, Topics
+from loadtest.scenario import Scenario
+from loadtest.verdict import is_sustained
+
+Model = Literal["fraud", "paced"]
+
+YOURS = "yours"
+"""The name of a contestant that runs already, on a user's own topics."""
+
+
+class Bench:
+    """An asynchronous context manager. `kafka` is `embedded`, `apache`, or host:port of a broker that is there."""
+
+    def __init__(
+        self,
+        kafka: str = "embedded",
+        *,
+        triton: str | None = None,
+        topics: Topics | None = None,
+        pace: Pace | None = None,
+        folder: Path | None = None,
+        progress: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._kafka = kafka
+        self._triton = triton
+        self._topics = topics
+        self._pace = pace or Pace()
+        self._wanted_folder = folder
+        self._progress = progress
+        self.calibrations: dict[Model, Calibration] = {}
+        self._open = ExitStack()
+        self._place: Place | None = None
+
+    async def __aenter__(self) -> "Bench":
+        """Start what is not there yet. Raises LocalStackError or LoadTestError."""
+        try:
+            self._place = await asyncio.to_thread(self._start)
+        except BaseException:
+            self._open.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._open.close)
+
+    @property
+    def place(self) -> Place:
+        """Where the runs are made."""
+        if self._place is None:
+            raise RuntimeError("use `async with Bench(...)`")
+        return self._place
+
+    async def calibrate(self, model: Model = "paced", seconds: float = 1.5) -> Calibration:
+        """Find how long calls of a model take, by asking Triton directly; loads are fractions of what that gives."""
+        self._progress(f"calibrating model {model}")
+        rows = await triton_alone.measure(self.place.triton, model, seconds=seconds)
+        self.calibrations[model] = Calibration.fit(rows)
+        return self.calibrations[model]
+
+    async def play(
+        self, contestant: str, scenario: Scenario, *, options: Options | None = None, seed: int = 1
+    ) -> list[Run]:
+        """All runs of a scenario: one, those of its sweep, or those of its search."""
+        if scenario.search is not None:
+            return await self._search(contestant, scenario, options, seed)
+        return [await self.run(contestant, one, options=options, seed=seed) for one in scenario.variants()]
+
+    async def run(self, contestant: str, scenario: Scenario, *, options: Options | None = None, seed: int = 1) -> Run:
+        """One run of a contestant (`yours`: the one that runs already). Raises LoadTestError, and then no figures."""
+        capacity = None
+        if scenario.names_load:
+            if scenario.model not in self.calibrations:
+                await self.calibrate(scenario.model)
+            capacity = self.calibrations[scenario.model].capacity_per_s(scenario.slo_ms)
+        found = None if contestant == YOURS else contestants.find(contestant)
+        if (found is None) != (self._topics is not None):
+            raise ScenarioError(f"contestant '{YOURS}' and topics of your own belong together: give both or none")
+        self._progress(f"{contestant}: {scenario.name} for {scenario.seconds:g} s")
+        conductor = Conductor(self.place, found, scenario, options=options or {}, seed=seed, capacity=capacity)
+        return await conductor.run()
+
+    async def _search(self, contestant: str, scenario: Scenario, options: Options | None, seed: int) -> list[Run]:
+        """Bisection; the runs in the order they were made."""
+        assert scenario.search is not None
+        low, high = scenario.search.from_rate, scenario.search.to_rate
+        runs = []
+        for _ in range(scenario.search.steps):
+            rate = (low * high) ** 0.5
+            runs.append(await self.run(contestant, scenario.variant(rate=rate), options=options, seed=seed))
+            low, high = (rate, high) if is_sustained(runs[-1]) else (low, rate)
+        return runs
+
+    def _start(self) -> Place:
+        folder = self._wanted_folder or Path(
+            self._open.enter_context(tempfile.TemporaryDirectory(prefix="inferstream-loadtest-"))
+        )
+        factor_file = folder / "factor"
+        is_local = self._kafka in ("embedded", "apache")
+        parts: tuple[local.Part, ...] = (
+            *(("kafka",) if is_local else ()),
+            *(("triton",) if self._needs_triton else ()),
+        )
+        stack = None
+        if parts:
+            stack = self._open.enter_context(
+                local.running(
+                    folder / "stack",
+                    kafka=cast("local.KafkaKind", self._kafka) if is_local else "embedded",
+                    parts=parts,
+                    model_repository=repository.build(folder / "models", self._pace, factor_file),
+                    progress=self._progress,
+                )
+            )
+        kafka = stack.endpoints.kafka if stack is not None and is_local else self._kafka
+        topics.partitions(kafka, *(topic for topic in self._topics or () if topic is not None))
+        return Place(
+            kafka=kafka,
+            kafka_kind=self._kafka if is_local else "yours",
+            triton=self._triton or (stack.endpoints.triton if stack is not None else ""),
+            stack=stack,
+            parts=parts,
+            factor_file=factor_file,
+            folder=folder / "runs",
+            topics=self._topics,
+        )
+
+    @property
+    def _needs_triton(self) -> bool:
+        return self._triton is None and self._topics is None

@@ -1,0 +1,1 @@
+"""What no contestant can exceed on this machine: Kafka without a model, and the model without Kafka."""

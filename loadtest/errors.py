@@ -1,0 +1,25 @@
+"""What can go wrong with a measurement. Each is one line for the user; none leaves half-true figures behind."""
+
+from inferstream.errors import InferstreamError
+
+
+class LoadTestError(InferstreamError):
+    """A run could not be made; says what, where, and what to do."""
+
+
+class ScenarioError(LoadTestError):
+    """A scenario file, or what is asked of a scenario, is wrong."""
+
+    exit_code = 2
+
+
+class ContestantUnavailable(LoadTestError):
+    """A contestant cannot be installed, started or used here."""
+
+    exit_code = 4
+
+
+class AccountingError(LoadTestError):
+    """The books do not balance: a figure made of them would be a lie."""
+
+    exit_code = 5

@@ -1,0 +1,1 @@
+"""Sentry's Arroyo, the library behind its own Kafka consumers."""

@@ -1,0 +1,1 @@
+"""Bytewax with its own Kafka connectors."""

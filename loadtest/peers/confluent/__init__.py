@@ -1,0 +1,1 @@
+"""The hand-written batch loop that good teams end up with, on confluent-kafka."""

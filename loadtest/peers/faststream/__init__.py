@@ -1,0 +1,1 @@
+"""FastStream with a batch subscriber."""

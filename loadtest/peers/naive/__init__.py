@@ -1,0 +1,1 @@
+"""The first thing one writes: an aiokafka loop that scores one event after the other."""

@@ -1,0 +1,1 @@
+"""Quix Streams: a StreamingDataFrame, which works message by message."""

@@ -1,0 +1,56 @@
+"""Topics of a run: fresh ones with the broker's own clock on what is appended, or a user's, looked up."""
+
+from collections.abc import Mapping
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from loadtest.errors import LoadTestError
+
+PARTITIONS = 4
+_SECONDS = 10.0
+
+
+def create(kafka: str, tag: str) -> None:
+    """`TAG-in`, `TAG-out` and `TAG-dead`. Raises LoadTestError."""
+    config = {"message.timestamp.type": "LogAppendTime"}
+    new = [
+        NewTopic(f"{tag}-in", num_partitions=PARTITIONS, replication_factor=1),
+        NewTopic(f"{tag}-out", num_partitions=PARTITIONS, replication_factor=1, config=config),
+        NewTopic(f"{tag}-dead", num_partitions=PARTITIONS, replication_factor=1),
+    ]
+    admin = _admin(kafka)  # its requests end with it
+    try:
+        for future in admin.create_topics(new, request_timeout=_SECONDS).values():
+            future.result(_SECONDS)
+    except (KafkaException, TimeoutError) as error:
+        raise LoadTestError(f"topics {tag}-* cannot be created on {kafka}: {_reason(error)}") from None
+
+
+def delete(kafka: str, tag: str) -> None:
+    """The topics of a run that is over: its data is not needed any more. A broker that cannot keeps them."""
+    admin = _admin(kafka)
+    for future in admin.delete_topics([f"{tag}-{part}" for part in ("in", "out", "dead")]).values():
+        future.exception(_SECONDS)
+
+
+def partitions(kafka: str, *topics: str) -> Mapping[str, int]:
+    """Number of partitions of these topics. Raises LoadTestError if one does not exist, or no broker answers."""
+    try:
+        known = _admin(kafka).list_topics(timeout=_SECONDS).topics
+    except KafkaException as error:
+        raise LoadTestError(f"no broker answers at {kafka} ({_reason(error)}): is the address right?") from None
+    for topic in topics:
+        if topic not in known:
+            raise LoadTestError(f"topic '{topic}' does not exist on {kafka}: create it, or correct its name")
+    return {topic: len(known[topic].partitions) for topic in topics}
+
+
+def _admin(kafka: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": kafka, "log_level": 2})
+
+
+def _reason(error: Exception) -> str:
+    cause = error.args[0] if error.args else error
+    return cause.str() if hasattr(cause, "str") else str(cause) or type(error).__name__
