@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from itertools import chain
 from typing import Any
 
 import structlog
@@ -79,7 +80,7 @@ class App:
         self._signals = Signals()
         self._signals.build.cell(__version__).set(1)
         self._tasks = load_tasks(settings)
-        self._models: dict[str, TritonModel] = {}
+        self._models: dict[str, list[TritonModel]] = {}
         self._pipelines: dict[str, Pipeline] = {}
         self._stop = asyncio.Event()
         self._started = False
@@ -144,15 +145,17 @@ class App:
             check_topics(self._settings, partitions)
             topics = {t for p in self._settings.pipelines.values() for t in (p.output_topic, p.dead_letter_topic)}
             sizes = await admin.max_message_bytes(topics)
-        server = TritonServer(self._settings.triton)
-        stack.push_async_callback(server.stop)
+        servers = [TritonServer(url, self._settings.triton) for url in self._settings.triton.urls]
+        for server in servers:
+            stack.push_async_callback(server.stop)
         sink = KafkaSink(kafka, sizes)
         stack.push_async_callback(sink.stop)
         await sink.start()
         for name in self._settings.pipelines:
-            model = self._model(name, server)
-            stack.push_async_callback(model.stop)
-            self._pipelines[name] = self._pipeline(name, model, sink, partitions)
+            self._models[name] = [self._model(name, server) for server in servers]
+            for model in self._models[name]:
+                stack.push_async_callback(model.stop)
+            self._pipelines[name] = self._pipeline(name, sink, partitions)
         try:
             async with asyncio.TaskGroup() as group:
                 for pipeline in self._pipelines.values():
@@ -166,7 +169,7 @@ class App:
         pipeline, task = self._settings.pipelines[name], self._tasks[name]
         model_name = pipeline.model or task.model
         model = TritonModel(server, model_name, pipeline.model_version, task, self._settings.triton)
-        level = self._signals.model_ready.cell(name, model_name)
+        level = self._signals.model_ready.cell(name, model_name, server.url)
 
         def turned(ready: bool) -> None:
             level.set(ready)
@@ -174,10 +177,9 @@ class App:
 
         model.when_ready = turned
         model.start()
-        self._models[name] = model
         return model
 
-    def _pipeline(self, name: str, model: TritonModel, sink: KafkaSink, partitions: Mapping[str, int]) -> Pipeline:
+    def _pipeline(self, name: str, sink: KafkaSink, partitions: Mapping[str, int]) -> Pipeline:
         settings, kafka, task = self._settings.pipelines[name], self._settings.kafka, self._tasks[name]
         group = settings.group or default_group(name)
         route = Route(
@@ -190,7 +192,7 @@ class App:
             partitions[settings.dead_letter_topic],
         )
         source = KafkaSource(settings.input_topic, group, kafka)
-        ports = Ports(source, sink, model, load_student(settings, task), SystemClock(), self._signals)
+        ports = Ports(source, sink, self._models[name], load_student(settings, task), SystemClock(), self._signals)
         timing = Timing(kafka.commit_interval_ms / 1000, kafka.rebalance_timeout_ms / 2000)
         return Pipeline(route, task, settings, timing, ports)
 
@@ -199,10 +201,10 @@ class App:
         triton = self._settings.triton
         give_up = time.monotonic() + triton.start_timeout_ms / 1000
         while True:
-            for model in self._models.values():
+            for model in chain.from_iterable(self._models.values()):
                 if model.mismatch is not None:
                     raise model.mismatch
-            missing = [name for name, model in self._models.items() if not model.is_ready]
+            missing = [name for name, models in self._models.items() if not any(m.is_ready for m in models)]
             joined = all(pipeline.is_joined for pipeline in self._pipelines.values())
             if not self._started and joined and (not missing or time.monotonic() > give_up):
                 if missing and triton.require_model_at_start:

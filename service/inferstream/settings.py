@@ -37,6 +37,8 @@ _DELIMITER = "__"
 Topic = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+Slo = Annotated[float, Field(gt=0, le=86_400_000)]
+OnMiss = Literal["fallback", "score_late", "expire", "dead_letter"]
 
 
 class _Tree(BaseModel):
@@ -86,7 +88,7 @@ class KafkaSettings(_Tree):
 class TritonSettings(_Tree):
     """How to reach the model server: NVIDIA Triton, or any that speaks the open inference protocol v2 over gRPC."""
 
-    url: str = Field("localhost:8001", description="host:port of the gRPC endpoint")
+    url: str = Field("localhost:8001", description="host:port of one or more gRPC endpoints, comma separated")
     tls: bool = Field(False, description="use TLS")
     ca_file: Path | None = Field(None, description="PEM file of the authority that signed the server's certificate")
     certificate_file: Path | None = Field(None, description="PEM file of our certificate, for mutual TLS")
@@ -99,15 +101,34 @@ class TritonSettings(_Tree):
     ready_poll_ms: Milliseconds = Field(500, description="how often the model's readiness is asked")
     max_message_bytes: int = Field(64 * 2**20, ge=2**16, le=2**31 - 1, description="largest request or response")
 
+    @property
+    def urls(self) -> list[str]:
+        """Each endpoint."""
+        return [url.strip() for url in self.url.split(",") if url.strip()]
+
 
 class BatchingSettings(_Tree):
     """How events share a call to the model. The defaults suit; a user sets `slo_ms` and nothing else."""
 
     max_batch_size: int = Field(
-        256, ge=1, le=65_536, description="most rows in one call; at most the model's own limit"
+        512, ge=1, le=65_536, description="most rows in one call; at most the model's own limit"
     )
-    max_in_flight: int = Field(2, ge=1, le=64, description="calls under way at once (model instances + 1)")
     max_queued: int = Field(8_192, ge=1, description="events held in memory; above it no more are taken from Kafka")
+
+
+class SloClassSettings(_Tree):
+    """Events of a kind. A number alone is its `slo_ms`."""
+
+    slo_ms: Slo = Field(description="deadline, from the record's timestamp")
+    reserved_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="share of every batch that is the class's own while it has events waiting"
+    )
+    on_miss: OnMiss = Field("fallback", description="what becomes of an event the model cannot make in time")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, given: Any) -> Any:
+        return given if isinstance(given, (dict, cls)) else {"slo_ms": given}
 
 
 class PipelineSettings(_Tree):
@@ -126,14 +147,13 @@ class PipelineSettings(_Tree):
         description="model that answers in the process when Triton cannot: a shipped one or an .onnx file; "
         "default: the task's, `none`: no student",
     )
-    slo_ms: Annotated[float, Field(gt=0, le=86_400_000)] = Field(
-        50, description="deadline of an event that names none, from its record's timestamp"
+    slo_ms: Slo = Field(50, description="deadline of an event that names none, from its record's timestamp")
+    on_miss: OnMiss = Field("fallback", description="what becomes of an event the model cannot make in time")
+    slo_classes: dict[Name, SloClassSettings] = Field(
+        {}, description="further classes, chosen by header `slo-class`: name to slo_ms, reserved_share, on_miss"
     )
-    slo_classes: dict[Name, Annotated[float, Field(gt=0, le=86_400_000)]] = Field(
-        {}, description="further classes, name to milliseconds, chosen by header `slo-class`"
-    )
-    emit_reserve_ms: Annotated[float, Field(ge=0, le=60_000)] = Field(
-        10, description="part of every budget kept for writing the outcome"
+    emit_reserve_ms: Annotated[float, Field(ge=0, le=60_000)] | None = Field(
+        None, description="part of every budget kept for writing the outcome; default: learned from acknowledgements"
     )
     codec: str = Field("msgpack", description="codec of events without a `content-type` header")
     outcome_codec: str = Field("msgpack", description="codec of the outcomes")
@@ -142,6 +162,19 @@ class PipelineSettings(_Tree):
     )
     max_event_bytes: int = Field(65_536, ge=1, le=2**30, description="a larger value is a dead letter, undecoded")
     batching: BatchingSettings = BatchingSettings()
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> "PipelineSettings":
+        if sum(c.reserved_share for c in self.slo_classes.values()) > 1:
+            raise ValueError("the reserved shares of slo_classes add up to more than 1")
+        if "default" in self.slo_classes:
+            raise ValueError("slo_classes: `default` is the class of slo_ms and on_miss; give another name")
+        return self
+
+    @property
+    def classes(self) -> dict[str, SloClassSettings]:
+        """All classes by name, the default one first."""
+        return {"default": SloClassSettings(slo_ms=self.slo_ms, on_miss=self.on_miss), **self.slo_classes}
 
 
 class WebSettings(_Tree):

@@ -144,12 +144,15 @@ class Signals:
             ("pipeline", "slo_class", "outcome"),
         )
         self.causes = self._count("causes", "outcomes that the model did not give, by cause", ("pipeline", "cause"))
-        self.bad_headers = self._count("bad_headers", "header values that were not understood", ("pipeline", "header"))
+        self.bad_headers = self._count(
+            "bad_headers", "header values and timestamps that make no sense", ("pipeline", "header")
+        )
         self.committed = self._count("committed", "records whose offsets were committed", pipeline)
         self.commit_errors = self._count("commit_errors", "commits the broker refused or left unanswered", pipeline)
         self.produce_errors = self._count("produce_errors", "produce requests that failed for good", pipeline)
         self.rebalances = self._count("rebalances", "partitions assigned", pipeline)
         self.batches = self._count("batches", "calls to the model by result", ("pipeline", "result"))
+        self.retries = self._count("retries", "events sent to the model once more after a failed call", pipeline)
         self.batch_rows = self._distribution("batch_rows", "rows of a call to the model", pipeline, ROWS)
         self.stage = self._distribution("stage_seconds", "time per event in a stage", ("pipeline", "stage"), SECONDS)
         self.latency = self._distribution(
@@ -160,7 +163,7 @@ class Signals:
         self.unsettled = self._level("unsettled_events", "events taken whose outcome is not acknowledged", pipeline)
         self.partitions = self._level("assigned_partitions", "partitions this process owns", pipeline)
         self.model_ready = self._level(
-            "model_ready", "1 when the model server says the model is ready", ("pipeline", "model")
+            "model_ready", "1 while calls go to the model at this endpoint", ("pipeline", "model", "endpoint")
         )
         self.loop_lag = self._level("loop_lag_seconds", "worst lateness of the event loop in the last second", ())
         self.build = self._level("build_info", "always 1; the version is a label", ("version",))

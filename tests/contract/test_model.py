@@ -33,7 +33,7 @@ async def model(request: pytest.FixtureRequest) -> AsyncIterator[Model]:
     else:
         stacks: Callable[[str], local.Stack] = request.getfixturevalue("stacks")
         settings = load(environ=environment(stacks("embedded").endpoints))
-        server = TritonServer(settings.triton)
+        server = TritonServer(settings.triton.url, settings.triton)
         triton = TritonModel(server, "fraud", "", TASK, settings.triton)
         ready = asyncio.Event()
         triton.when_ready = lambda is_ready: ready.set()

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from inferstream.errors import ModelError
 from inferstream.events import headers
-from inferstream.events.outcome import Answerer, Status
+from inferstream.events.outcome import Answerer, Cause, Status
 from inferstream.pipeline.emit import Route
 from inferstream.pipeline.interfaces import OutRecord, Prediction
 from inferstream.pipeline.topology import Pipeline, Ports, Timing
-from inferstream.settings import PipelineSettings
+from inferstream.settings import OnMiss, PipelineSettings
 from inferstream.signals import Signals
 from inferstream.tasks import Tensors
 from inferstream.tasks.fraud import FraudTask, Transaction
@@ -60,12 +61,16 @@ class Mute(FraudTask):
 
 
 class Model:
-    """A model that is there or not."""
+    """A model that is there or not, or fails."""
 
-    def __init__(self, is_ready: bool) -> None:
+    def __init__(self, is_ready: bool = True, fails: Cause | None = None) -> None:
         self.is_ready = is_ready
+        self.instances = 1
+        self._fails = fails
 
     async def infer(self, tensors: Tensors, timeout: float) -> Prediction:
+        if self._fails is not None:
+            raise ModelError(self._fails, "as told")
         rows = len(tensors["features"])
         return Prediction({"probability": np.full((rows, 1), 0.7, np.float32)}, Answerer("model", "fraud", "1"))
 
@@ -96,19 +101,28 @@ class Written(NamedTuple):
         return {name: (value or b"").decode() for name, value in found if name.startswith("dlq-")}
 
 
-async def written(task: FraudTask, is_ready: bool, events: Sequence[OutRecord]) -> list[Written]:
+def _offset(outcome: StoredRecord) -> int:
+    """Of the event it answers."""
+    return int(dict(outcome.headers)["outcome-id"].rpartition(b"/")[2])  # type: ignore[union-attr]
+
+
+async def written(
+    task: FraudTask, model: Model, events: Sequence[OutRecord], on_miss: OnMiss = "fallback"
+) -> list[Written]:
     """Run these events through a pipeline and pair each with what was written for it."""
     broker = FakeBroker({"transactions": 1, "outcomes": 1, "dead-letters": 1})
     sink = FakeSink(broker, LIMIT)
     route = Route("fraud", "fraud", "group", "transactions", "outcomes", "dead-letters", 1)
-    ports = Ports(FakeSource(broker, "transactions", "group"), sink, Model(is_ready), None, FakeClock(), Signals())
-    pipeline = Pipeline(route, task, PipelineSettings(max_event_bytes=8_000), Timing(0.01, 1.0), ports)
+    clock = FakeClock()
+    ports = Ports(FakeSource(broker, "transactions", "group"), sink, [model], None, clock, Signals())
+    pipeline = Pipeline(route, task, PipelineSettings(max_event_bytes=8_000, on_miss=on_miss), Timing(0.01, 1.0), ports)
     for each in events:
         broker.append("transactions", 0, each)
     running = asyncio.create_task(pipeline.run())
     async with asyncio.timeout(10):
         while broker.committed["group"].get(("transactions", 0)) != len(events) and not running.done():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
+            clock.advance(0.002)
     if running.done():
         await running  # raises what it failed with
     await pipeline.drain(1.0)
@@ -117,8 +131,8 @@ async def written(task: FraudTask, is_ready: bool, events: Sequence[OutRecord]) 
         await running
     await sink.stop()
     letters = {dict(letter.headers)["dlq-original-offset"]: letter for letter in broker.records("dead-letters")}
-    outcomes = broker.records("outcomes")
-    assert len(outcomes) == len(events)
+    outcomes = sorted(broker.records("outcomes"), key=_offset)  # an event with an earlier deadline overtakes
+    assert [_offset(outcome) for outcome in outcomes] == list(range(len(events)))
     return [
         Written(each, outcome, letters.get(str(number).encode()))
         for number, (each, outcome) in enumerate(zip(events, outcomes, strict=True))
@@ -147,6 +161,17 @@ EVENTS = {
 }
 
 
+# Of a class that wants what the model misses among the dead letters.
+MISSED = {
+    "missed: unavailable": (Model(is_ready=False), event(good())),
+    "missed: too late for the model": (Model(), event(good(), ("deadline-unix-ms", str(NOW + 5).encode()))),
+    **{
+        f"missed: {cause}": (Model(fails=cause), event(good()))
+        for cause in (Cause.MODEL_TIMEOUT, Cause.MODEL_ERROR, Cause.MODEL_GARBAGE, Cause.MODEL_REJECTED)
+    },
+}
+
+
 class Everything:
     """One run over all events, shared: what is judged is only read."""
 
@@ -155,9 +180,11 @@ class Everything:
     @classmethod
     async def get(cls) -> Mapping[str, Written]:
         if not cls.made:
-            cls.made.update(zip(EVENTS, await written(Treacherous(), True, list(EVENTS.values())), strict=True))
-            cls.made.update(zip(["rules"], await written(FraudTask(), False, [event(good())]), strict=True))
-            cls.made.update(zip(["nobody"], await written(Mute(), False, [event(good())]), strict=True))
+            cls.made.update(zip(EVENTS, await written(Treacherous(), Model(), list(EVENTS.values())), strict=True))
+            cls.made.update(zip(["rules"], await written(FraudTask(), Model(False), [event(good())]), strict=True))
+            cls.made.update(zip(["nobody"], await written(Mute(), Model(False), [event(good())]), strict=True))
+            for name, (model, missed) in MISSED.items():
+                cls.made.update(zip([name], await written(FraudTask(), model, [missed], "dead_letter"), strict=True))
         return cls.made
 
 

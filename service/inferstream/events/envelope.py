@@ -47,46 +47,47 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 
 class Provenance(msgspec.Struct, frozen=True, gc=False):
-    """Who answered, how long it took, and why it was not the model. Shared by the events of one answer."""
+    """Who answered, when it was asked, how long it took, and why it was not the model. Shared by a whole answer."""
 
     answerer: Answerer
+    asked_at: float
     infer_us: int
     cause: Cause | None = None
+
+
+Lane = tuple[int, int, str]
+"""Partition, epoch of its assignment, SLO class."""
 
 
 class Event(msgspec.Struct, gc=False):
     """A record on its way: first its deadline and payload are known, then its result or its verdict.
 
-    Instants are seconds of the monotonic clock; `deadline_unix_ms` is the same deadline on the wall.
+    Instants are seconds of the monotonic clock; `deadline_unix_ms` is the same deadline on the wall. `lane` is the
+    partition, the epoch of its assignment and the SLO class: within one, outcomes keep the order of their events.
     A tombstone that is forwarded has neither payload nor verdict nor outcome.
     """
 
     record: Record
-    epoch: int
+    lane: Lane
     slo_class: str
     deadline: float
     deadline_unix_ms: int
     taken_at: float
     fetch_us: int
-    queue_us: int = 0
     payload: Any = None
     verdict: Verdict | None = None
     result: Any = None
     provenance: Provenance | None = None
+    status: Status | None = None
+    """What its outcome says, once that is written."""
+    is_answered: bool = False
+    attempts: int = 1
+
+    @property
+    def epoch(self) -> int:
+        return self.lane[1]
 
     @property
     def is_live(self) -> bool:
         """It needs the model: no verdict yet, and it has a value."""
         return self.verdict is None and self.payload is not None
-
-
-class Batch(msgspec.Struct):
-    """Events on their way through model, decision and output together, in input order within a partition.
-
-    `deadline` is that of its earliest live event; infinity if none is live, so that no call is made.
-    """
-
-    number: int
-    events: list[Event]
-    sent_at: float
-    deadline: float

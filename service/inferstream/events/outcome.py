@@ -34,6 +34,8 @@ class Cause(StrEnum):
     MODEL_TIMEOUT = "model_timeout"
     MODEL_ERROR = "model_error"
     MODEL_GARBAGE = "model_garbage"
+    MODEL_REJECTED = "model_rejected"
+    PREDICTED_LATE = "predicted_late"
     # expired
     TOO_LATE = "too_late"
     NO_FALLBACK = "no_fallback"

@@ -34,6 +34,11 @@ class Student:
         """Always: it is in the process."""
         return True
 
+    @property
+    def instances(self) -> int:
+        """One session on one thread."""
+        return 1
+
     async def infer(self, tensors: Tensors, timeout: float) -> Prediction:
         """Answer at once; `timeout` has no use here."""
         try:

@@ -92,7 +92,12 @@ async def _kafka(settings: Settings, timeout: float) -> list[Finding]:
 
 
 async def _triton(settings: Settings, tasks: Mapping[str, Task], timeout: float) -> list[Finding]:
-    server = TritonServer(settings.triton)
+    servers = [_server(url, settings, tasks, timeout) for url in settings.triton.urls]
+    return [finding for findings in await asyncio.gather(*servers) for finding in findings]
+
+
+async def _server(url: str, settings: Settings, tasks: Mapping[str, Task], timeout: float) -> list[Finding]:
+    server = TritonServer(url, settings.triton)
     findings = []
     try:
         version = await _patiently(server, timeout)

@@ -21,6 +21,7 @@ from inferstream.signals import Signals
 # What a message of the decoder repeats of the data: all from `value` to the place, whatever quotes are in it.
 _DATA = re.compile(r"(?<=value ).*(?= - at `[^`]*`$)|(?<=value ).*$|'[^']*'|\"[^\"]*\"", re.DOTALL)
 _LONGEST_FETCH_US = 10**15  # thirty years: a timestamp in another unit than milliseconds must not break the outcome
+_CLOCK_STEP = 0.001  # seconds: what two clocks read one after the other differ by is less
 _EXPIRED = Verdict(Status.EXPIRED, Cause.TOO_LATE, "decode")
 
 
@@ -37,6 +38,8 @@ class Decoding(msgspec.Struct, frozen=True):
     codecs: Mapping[str, Codec]
     tombstones: str
     max_event_bytes: int
+    scored_late: frozenset[str] = frozenset()
+    """SLO classes whose events are scored although their deadline has passed."""
 
 
 class Decode:
@@ -52,27 +55,30 @@ class Decode:
         self._by_content_type: dict[bytes, Callable[[bytes], Any]] = {
             codec.content_type.encode(): codec.decoder(decoding.event_type) for codec in decoding.codecs.values()
         }
+        self._difference = 0.0
         self._skipped = signals.skipped.cell(pipeline)
         self._stage = signals.stage.cell(pipeline, "decode")
 
     def slice_events(self, records: Slice) -> tuple[list[Event], list[int]]:
         """Events of the slice in order, and the offsets of records that get no outcome (skipped tombstones)."""
         now, now_ms = self._clock.monotonic(), self._clock.unix_ms()
-        to_monotonic = now - now_ms / 1000
-        default_ms, epoch, decode = self._deadlines.default_ms, records.epoch, self._decode
+        to_monotonic = self._to_monotonic(now - now_ms / 1000)
+        default_ms, decode = self._deadlines.default_ms, self._decode
+        default_lane = (records.partition, records.epoch, DEFAULT_CLASS)
         longest, skip_tombstones = self._decoding.max_event_bytes, self._decoding.tombstones == "skip"
         events, skipped = [], []
         for record in records.records:
             value, timestamp = record.value, record.timestamp
             read = headers.read(record.headers)
-            if read is headers.NONE:
-                slo_class, deadline_ms = DEFAULT_CLASS, timestamp + default_ms
+            if read is headers.NONE and 0 <= timestamp <= now_ms:
+                lane, slo_class, deadline_ms = default_lane, DEFAULT_CLASS, timestamp + default_ms
             else:
                 slo_class, deadline_ms = self._deadline(timestamp, read, now_ms)
+                lane = default_lane if slo_class == DEFAULT_CLASS else (records.partition, records.epoch, slo_class)
             fetch_us = int((now_ms - timestamp) * 1000)
             event = Event(
                 record,
-                epoch,
+                lane,
                 slo_class,
                 deadline_ms / 1000 + to_monotonic,
                 deadline_ms,
@@ -84,7 +90,7 @@ class Decode:
                     skipped.append(record.offset)
                     continue
                 event.verdict = self._without_parsing(value, deadline_ms <= now_ms)
-            elif deadline_ms <= now_ms:
+            elif deadline_ms <= now_ms and slo_class not in self._decoding.scored_late:
                 event.verdict = _EXPIRED
             elif read is headers.NONE:
                 self._parse(event, value, decode)
@@ -96,6 +102,12 @@ class Decode:
             count = len(records.records)
             self._stage.observe((self._clock.monotonic() - now) / count, count)
         return events, skipped
+
+    def _to_monotonic(self, difference: float) -> float:
+        """Wall time to monotonic: as it was, unless the wall clock was set. Equal deadlines must stay equal."""
+        if abs(difference - self._difference) > _CLOCK_STEP:
+            self._difference = difference
+        return self._difference
 
     def _deadline(self, timestamp: int, read: headers.Read, now_ms: float) -> tuple[str, int]:
         slo_class, deadline_ms, bad = self._deadlines.of(timestamp, read, now_ms)

@@ -26,13 +26,14 @@ from inferstream.events.dead_letter import (
 from inferstream.events.envelope import Event, Verdict
 from inferstream.events.outcome import SCHEMA, Cause, Outcome, Source, Status, Times, outcome_id
 from inferstream.pipeline.interfaces import Clock, OutRecord, Sink
+from inferstream.policy.reserve import EmitReserve
 from inferstream.signals import Count, Signals
 from inferstream.tasks import Task
 
 _NO_CAUSE = ""
 _HOUR_MS = 3_600_000
 _OWN_HEADERS = 4  # of an outcome; what it inherits comes after them
-_SMALL_KEY = 256  # bytes that need no counting
+_OWN_BYTES = 1_024  # more than our headers and the record's own frame take
 _LONGEST_EVENT_ID = 256  # characters of an id that nobody has looked at yet
 
 
@@ -51,9 +52,12 @@ class Route(msgspec.Struct, frozen=True):
 class Emit:
     """The stage: `part` takes decided events of one partition, in order. Never blocks."""
 
-    def __init__(self, route: Route, task: Task, codec: Codec, sink: Sink, clock: Clock, signals: Signals) -> None:
+    def __init__(
+        self, route: Route, task: Task, codec: Codec, sink: Sink, reserve: EmitReserve, clock: Clock, signals: Signals
+    ) -> None:
         self._route = route
         self._sink = sink
+        self._reserve = reserve
         self._encode = codec.encode
         self._clock = clock
         self._event_id = _reader_of_ids(task)
@@ -79,9 +83,11 @@ class Emit:
         """Write the outcomes of these events (of one partition and SLO class)."""
         now, now_ms = self._clock.monotonic(), self._clock.unix_ms()
         partition = events[0].record.partition
-        records = [self._record(event, now, int(now_ms)) for event in events]
+        ids, at_ms = f"{self._id_prefix}{partition}/", int(now_ms)
+        limit = self._sink.max_record_bytes(self._route.output_topic)
+        records = [self._record(event, f"{ids}{event.record.offset}", limit, now, at_ms) for event in events]
         futures = [self._sink.send(self._route.output_topic, partition, records)]
-        dead = [e for e in events if e.verdict is not None and e.verdict.status is Status.DEAD_LETTERED]
+        dead = [event for event in events if event.status is Status.DEAD_LETTERED]
         if dead:
             letters = [self._dead_letter(event) for event in dead]
             target = partition % self._route.dead_letter_partitions
@@ -89,12 +95,11 @@ class Emit:
         acknowledged = futures[0] if len(futures) == 1 else asyncio.gather(*futures)
         acknowledged.add_done_callback(lambda done: self._acknowledged(done, events, now))
 
-    def _record(self, event: Event, now: float, now_ms: int) -> OutRecord:
+    def _record(self, event: Event, id_: str, limit: int, now: float, now_ms: int) -> OutRecord:
         record = event.record
         inherited, key = record.headers, record.key
         if event.verdict is None and event.payload is None:  # a forwarded tombstone: no outcome
             return OutRecord(key, None, list(inherited), now_ms)
-        id_ = f"{self._id_prefix}{record.partition}/{record.offset}"
         try:
             outcome = self._outcome(event, id_, now)
             value = self._encode(outcome)
@@ -102,21 +107,32 @@ class Emit:
             event.verdict = _unwritable(error)
             outcome = self._outcome(event, id_, now)
             value = self._encode(outcome)
+        event.status = outcome.outcome
         written: list[tuple[str, bytes | None]] = [*self._written[outcome.outcome], (headers.OUTCOME_ID, id_.encode())]
-        if not inherited and (key is None or len(key) <= _SMALL_KEY):
-            return OutRecord(key, value, written, now_ms)
-        written += headers.carried(inherited)
-        limit = self._sink.max_record_bytes(self._route.output_topic)
-        return _within(limit, OutRecord(key, value, written, now_ms))
+        size = len(value) + _OWN_BYTES + (0 if key is None else len(key))
+        if inherited:
+            more = headers.carried(inherited)
+            written += more
+            size += sum([len(name) + (10 if content is None else 10 + len(content)) for name, content in more])
+        fitting = OutRecord(key, value, written, now_ms)
+        return fitting if size <= limit else _within(limit, fitting)
 
     def _outcome(self, event: Event, id_: str, now: float) -> Outcome:
         record, verdict, provenance, route = event.record, event.verdict, event.provenance, self._route
-        queue_us = event.queue_us
-        infer_us = 0 if provenance is None else provenance.infer_us
-        emit_us = int((now - event.taken_at) * 1e6) - queue_us - infer_us
-        outcome = Outcome(
+        status, cause, detail, answerer, result = Status.SCORED, None, None, None, None
+        queue_us = infer_us = 0
+        emit_us = int((now - event.taken_at) * 1e6)
+        if verdict is not None:
+            status, cause, detail = verdict.status, verdict.cause, verdict.detail or None
+        elif provenance is not None:
+            answerer, result, infer_us = provenance.answerer, event.result, provenance.infer_us
+            queue_us = max(0, int((provenance.asked_at - event.taken_at) * 1e6))
+            emit_us -= queue_us + infer_us
+            if provenance.cause is not None:
+                status, cause = Status.FALLBACK, provenance.cause
+        return Outcome(
             id_,
-            Status.SCORED,
+            status,
             route.pipeline,
             route.task_name,
             Source(record.topic, record.partition, record.offset, record.timestamp),
@@ -125,15 +141,11 @@ class Emit:
             now <= event.deadline,
             Times(event.fetch_us, queue_us, infer_us, max(0, emit_us)),
             _ce_id(record.headers) if event.payload is None else self._event_id(event.payload),
+            answerer,
+            result,
+            cause,
+            detail,
         )
-        if verdict is not None:
-            outcome.outcome, outcome.cause = verdict.status, verdict.cause
-            outcome.detail = verdict.detail or None
-        elif provenance is not None:
-            outcome.answered_by, outcome.result = provenance.answerer, event.result
-            if provenance.cause is not None:
-                outcome.outcome, outcome.cause = Status.FALLBACK, provenance.cause
-        return outcome
 
     def _dead_letter(self, event: Event) -> OutRecord:
         """The original, byte for byte, with headers that say why; without its body where the topic cannot hold it."""
@@ -144,7 +156,7 @@ class Emit:
             cause=verdict.cause.value if verdict else _NO_CAUSE,
             stage=verdict.stage if verdict else "",
             detail=verdict.detail if verdict else "",
-            attempts=1,
+            attempts=event.attempts,
             pipeline=self._route.pipeline,
             service_version=__version__,
             topic=record.topic,
@@ -171,6 +183,7 @@ class Emit:
             return
         now = self._clock.monotonic()
         self._stage.observe(now - emitted_at, len(events))
+        self._reserve.observe(now - emitted_at)
         self._counts.acknowledged(events, now, self._clock.unix_ms())
         self._settled(events)
 
@@ -181,6 +194,9 @@ def _reader_of_ids(task: Task) -> Callable[[Any], str | None]:
     if name is None:
         return lambda payload: None
     attribute = attrgetter(name)
+    fields = getattr(task.event_type, "__annotations__", {})
+    if "str" in str(fields.get(name, "")):  # as most are; the rest costs a call more
+        return attribute
 
     def read(payload: Any) -> str | None:
         found = payload.get(name) if isinstance(payload, dict) else attribute(payload)
@@ -237,19 +253,19 @@ class _Counts:
 
     def acknowledged(self, events: list[Event], now: float, now_ms: float) -> None:
         """The broker has the outcomes of these events (of one SLO class)."""
-        answered = [(event, status) for event in events if (status := _status(event)) is not None]
+        answered = [event for event in events if event.status is not None]
         if not answered:
             return
         slo_class = events[0].slo_class
-        for status, count in Counter(status for _, status in answered).items():
-            self._cell(slo_class, status)[0].add(count)
-        in_time = Counter(status for event, status in answered if now <= event.deadline)
-        for status, count in in_time.items():
+        late = [event for event in answered if now > event.deadline]
+        for status, count in _by_status(answered):
+            outcomes, in_time = self._cell(slo_class, status)
+            outcomes.add(count)
             if status is not Status.EXPIRED:
-                self._cell(slo_class, status)[1].add(count)
+                in_time.add(count - sum([event.status is status for event in late]))
         latency = self._signals.latency.cell(self._pipeline, slo_class)
-        latency.observe_each([(now_ms - event.record.timestamp) / 1000 for event, _ in answered])
-        causes = Counter(_cause(event) for event, status in answered if status is not Status.SCORED)
+        latency.observe_each([(now_ms - event.record.timestamp) / 1000 for event in answered])
+        causes = Counter([_cause(event) for event in answered if event.status is not Status.SCORED])
         for cause, count in causes.items():
             self._signals.causes.cell(self._pipeline, cause).add(count)
 
@@ -263,12 +279,10 @@ class _Counts:
         return cells
 
 
-def _status(event: Event) -> Status | None:
-    if event.verdict is not None:
-        return event.verdict.status
-    if event.provenance is None:
-        return None
-    return Status.SCORED if event.provenance.cause is None else Status.FALLBACK
+def _by_status(events: list[Event]) -> list[tuple[Status, int]]:
+    """How many of each; by identity, since hashing an enum costs more than all the rest."""
+    statuses = [event.status for event in events]
+    return [(status, count) for status in Status if (count := statuses.count(status))]
 
 
 def _cause(event: Event) -> str:

@@ -95,6 +95,10 @@ class Model(Protocol):
     def is_ready(self) -> bool:
         """A call may succeed. Cheap: asked before every batch."""
 
+    @property
+    def instances(self) -> int:
+        """Batches it computes at once."""
+
     async def infer(self, tensors: Tensors, timeout: float) -> Prediction:
         """Answer all rows within `timeout` seconds. Raises ModelError; never returns other rows or shapes."""
 

@@ -1,23 +1,25 @@
 """One pipeline: the stages joined in the order of the data path, and its life from start to drained."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
 
 from inferstream.events import codecs
-from inferstream.events.envelope import Batch
+from inferstream.events.envelope import Event
 from inferstream.pipeline.batch import Batching
 from inferstream.pipeline.commit import Commit
 from inferstream.pipeline.consume import Consume
 from inferstream.pipeline.decide import decide
 from inferstream.pipeline.decode import Decode, Decoding
 from inferstream.pipeline.emit import Emit, Route
-from inferstream.pipeline.infer import Infer
+from inferstream.pipeline.infer import FALLBACK_SECONDS, Answer, Chain, Infer
 from inferstream.pipeline.interfaces import Clock, Model, Sink, Source
-from inferstream.policy.batcher import Batcher
+from inferstream.policy.batcher import Batcher, Limits, SloClass
 from inferstream.policy.deadline import Deadlines
+from inferstream.policy.latency import LatencyModel
+from inferstream.policy.reserve import EmitReserve
 from inferstream.settings import PipelineSettings
 from inferstream.signals import Distribution, Signals, slo_bounds
 from inferstream.tasks import Task
@@ -28,7 +30,7 @@ class Ports(msgspec.Struct, frozen=True):
 
     source: Source
     sink: Sink
-    model: Model
+    models: Sequence[Model]
     student: Model | None
     clock: Clock
     signals: Signals
@@ -46,7 +48,7 @@ class Pipeline:
 
     def __init__(self, route: Route, task: Task, settings: PipelineSettings, timing: Timing, ports: Ports) -> None:
         name, signals, clock = route.pipeline, ports.signals, ports.clock
-        deadlines = Deadlines(settings.slo_ms, settings.slo_classes)
+        deadlines = Deadlines({name: c.slo_ms for name, c in settings.classes.items()})
         for slo_class, slo_ms in deadlines.classes.items():
             bounds = slo_bounds(slo_ms / 1000)
             signals.latency.cell(name, slo_class, make=lambda bounds=bounds: Distribution(bounds))  # type: ignore[misc]
@@ -58,11 +60,15 @@ class Pipeline:
 
         # Each stage is given what comes after it, so they are made from the last to the first.
         self._commit = Commit(name, ports.source, timing.commit_interval, signals)
-        self._emit = Emit(route, task, codecs.by_name(settings.outcome_codec), ports.sink, clock, signals)
+        fixed = settings.emit_reserve_ms
+        reserve = EmitReserve(min(deadlines.classes.values()) / 1000, None if fixed is None else fixed / 1000)
+        codec = codecs.by_name(settings.outcome_codec)
+        self._emit = Emit(route, task, codec, ports.sink, reserve, clock, signals)
         self._emit.when_settled(self._commit.settle)
-        self._infer = Infer(name, task, ports.model, ports.student, settings.emit_reserve_ms / 1000, clock, signals)
-        batcher = Batcher(settings.batching.max_batch_size, settings.batching.max_in_flight)
-        self._batching = Batching(name, batcher, self._answer, self._emit.part, clock, signals)
+        chain = Chain(ports.student, {name: c.on_miss for name, c in settings.classes.items()})
+        infer = Infer(name, task, chain, self._decided, reserve, clock, signals)
+        batcher = _batcher(settings, len(ports.models))
+        self._batching = Batching(name, batcher, infer, ports.models, self._emit.part, reserve, clock, signals)
         decoding = _decoding(task, settings)
         self._decode = Decode(name, decoding, deadlines, clock, signals)
         self._consume = Consume(
@@ -75,13 +81,12 @@ class Pipeline:
             signals,
         )
 
-    async def _answer(self, batch: Batch) -> None:
-        """infer and decide: every live event of the batch gets a result or a verdict."""
-        for answer in await self._infer.answers(batch):
-            started = self._clock.monotonic()
-            decide(self._task, answer)
-            count = len(answer.events)
-            self._decide_stage.observe((self._clock.monotonic() - started) / count, count)
+    def _decided(self, answer: Answer) -> None:
+        """decide: what the model or the chain said becomes results or verdicts."""
+        started = self._clock.monotonic()
+        decide(self._task, answer)
+        count = len(answer.events)
+        self._decide_stage.observe((self._clock.monotonic() - started) / count, count)
 
     async def run(self) -> None:
         """Join the group and work until `drain` has ended or something fails for good (then that is raised)."""
@@ -126,6 +131,15 @@ class Pipeline:
         self._commit.drop(partitions)
 
 
+def _batcher(settings: PipelineSettings, endpoints: int) -> Batcher[Event]:
+    classes = [
+        SloClass(name, c.slo_ms / 1000, c.reserved_share, c.on_miss == "score_late")
+        for name, c in settings.classes.items()
+    ]
+    limits = Limits(settings.batching.max_batch_size, fallback=FALLBACK_SECONDS)
+    return Batcher(classes, LatencyModel(), limits, [1] * endpoints)
+
+
 def _decoding(task: Task, settings: PipelineSettings) -> Decoding:
     return Decoding(
         task.event_type,
@@ -134,4 +148,5 @@ def _decoding(task: Task, settings: PipelineSettings) -> Decoding:
         codecs.installed(),
         settings.tombstones,
         settings.max_event_bytes,
+        frozenset(name for name, c in settings.classes.items() if c.on_miss == "score_late"),
     )

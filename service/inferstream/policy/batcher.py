@@ -1,69 +1,251 @@
-"""Which events share the next call to the model, and when it is sent.
+"""Which events share the next call to the model, when it is sent, and which events the model can no longer make.
 
-Eager: whenever a call may be made it takes what waits, so a batch is as large as the time the backend was
-busy made it; nothing lingers for its own sake. Events already decided ride in the same queue, so that
-outcomes keep their order; they take no row and need no call.
+Eager: a call is made when a backend frees, with what waits; nothing lingers for its own sake. While one batch is
+computed the next is on its way (one more in flight than there are instances), sent just before the backend frees,
+so that it grows until then; when that is, is computed anew at each answer.
+
+The earliest deadline goes first, across SLO classes and within one. An event that would not make it in a batch of
+the size the load asks for is missed at once (window drop): waiting for the oldest that is just feasible would make
+batches tiny and every later event late. What is missed is the fallback's while it still has time.
 """
 
+from bisect import insort
 from collections import deque
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from inferstream.events.envelope import Batch, Event
+from inferstream.policy.instances import Instances
+from inferstream.policy.latency import LatencyModel
 
-_MAX_EVENTS = 1_024  # of a batch, rows and decided ones together: what follows must not hold the loop for long
+_PROBE_SECONDS = 0.2  # a backend that seems too slow for every event is tried again this often
+_LOOK_AGAIN_SECONDS = 0.01  # while no endpoint is up
+_BY_DEADLINE = attrgetter("deadline")
 
 
-class Batcher:
-    """FIFO of events with at most `max_in_flight` calls of at most `max_batch_size` rows each."""
+class Waiting(Protocol):
+    """What the batcher looks at. Seconds of the monotonic clock."""
 
-    def __init__(self, max_batch_size: int, max_in_flight: int) -> None:
-        self._max_rows = max_batch_size
-        self._max_in_flight = max_in_flight
-        self._queue: deque[Event] = deque()
-        self._in_flight: set[int] = set()
+    @property
+    def deadline(self) -> float: ...
+    @property
+    def slo_class(self) -> str: ...
+
+
+E = TypeVar("E", bound=Waiting)
+
+
+class SloClass(NamedTuple):
+    """Events of a kind: how long they have, what share of every batch is theirs when they wait, may they be late."""
+
+    name: str
+    slo_seconds: float
+    reserved_share: float = 0.0
+    is_scored_late: bool = False
+
+
+class Limits(NamedTuple):
+    """What a call may be. Seconds: `overhead` of a call outside the backend, `fallback` for the chain to answer."""
+
+    max_rows: int
+    overhead: float = 0.0007
+    fallback: float = 0.002
+
+
+class Call(NamedTuple, Generic[E]):
+    """A batch to be sent now to an endpoint; `deadline` is the earliest of its events that may not be late."""
+
+    number: int
+    endpoint: int
+    events: list[E]
+    deadline: float
+
+
+class Plan(NamedTuple, Generic[E]):
+    """What to do now: make this call, answer these without the model, and ask again at `wake_at` at the latest."""
+
+    call: Call[E] | None
+    missed: list[E]
+    wake_at: float | None
+
+
+class Batcher(Generic[E]):
+    """Queues by SLO class in front of endpoints. `reserve` is the time an outcome takes to be acknowledged."""
+
+    def __init__(
+        self, classes: Sequence[SloClass], latency: LatencyModel, limits: Limits, instances: Sequence[int] = (1,)
+    ) -> None:
+        self._latency = latency
+        self._limits = limits
+        self._queues = {c.name: _Queue[E](c) for c in classes}
+        self._order = sorted(self._queues.values(), key=lambda queue: not queue.is_scored_late)
+        self._endpoints = [Instances(latency, n) for n in instances]
+        self._waiting = 0
         self._numbers = 0
+        self._probed_at = float("-inf")
+        self.reserve = 0.01
 
     def __len__(self) -> int:
         """Events waiting."""
-        return len(self._queue)
+        return self._waiting
 
     @property
     def in_flight(self) -> int:
         """Calls under way."""
-        return len(self._in_flight)
+        return sum(endpoint.in_flight for endpoint in self._endpoints)
 
-    def add(self, events: list[Event]) -> None:
-        """Events join the queue in the order given."""
-        self._queue.extend(events)
+    def set_up(self, endpoint: int, is_up: bool, instances: int | None = None) -> None:
+        """An endpoint went away or came back, with so many instances of the model."""
+        self._endpoints[endpoint].set_up(is_up, instances)
 
-    def next(self, now: float) -> Batch | None:
-        """The batch to send now, or None: nothing waits, or every call is taken. Ask again until None."""
-        queue = self._queue
-        if not queue:
-            return None
-        rows_left = self._max_rows if len(self._in_flight) < self._max_in_flight else 0
-        taken: list[Event] = []
-        deadline = float("inf")
-        while queue and len(taken) < _MAX_EVENTS:
-            event = queue[0]
-            if event.verdict is None and event.payload is not None:
-                if rows_left == 0:
-                    break
-                rows_left -= 1
-                if event.deadline < deadline:
-                    deadline = event.deadline
-            taken.append(queue.popleft())
-        return self._numbered(taken, now, deadline) if taken else None
+    def add(self, events: Iterable[E]) -> None:
+        """Events join the queue of their class, by deadline; among equal ones in the order given."""
+        for event in events:
+            queue = self._queues[event.slo_class].events
+            if queue and event.deadline < queue[-1].deadline:
+                insort(queue, event, key=_BY_DEADLINE)
+            else:
+                queue.append(event)
+            self._waiting += 1
 
-    def _numbered(self, taken: list[Event], now: float, deadline: float) -> Batch:
+    def drop(self, is_gone: "Predicate[E]") -> None:
+        """Forget the waiting events that somebody else answers now."""
+        for queue in self._order:
+            queue.events = deque(event for event in queue.events if not is_gone(event))
+        self._waiting = sum(len(queue.events) for queue in self._order)
+
+    def next(self, now: float) -> Plan[E]:
+        """What to do now. Ask again until there is no call in the answer."""
+        up = [endpoint for endpoint in self._endpoints if endpoint.is_up]
+        missed = self._overdue(now, is_hopeful=bool(up))
+        if self._waiting == 0:
+            return Plan(None, missed, None)
+        free = [endpoint for endpoint in up if endpoint.has_room]
+        if not free:
+            return Plan(None, missed, self._overdue_at() if up else min(self._overdue_at(), now + _LOOK_AGAIN_SECONDS))
+        endpoint = min(free, key=Instances.frees_at)
+        frees_at, overhead = endpoint.frees_at(), self._limits.overhead
+        send_at = frees_at - overhead - endpoint.slack()
+        if now < send_at:  # just in time: let the batch grow
+            return Plan(None, missed, min(send_at, self._overdue_at()))
+        start = max(now + overhead / 2, frees_at)
+        backends = sum(len(e) for e in up)
+        missed += self._drop_window(start, backends)
+        events = self._take(start, backends) if self._waiting else self._probe(missed, now)
+        if not events:
+            return Plan(None, missed, None)
         self._numbers += 1
-        if deadline != float("inf"):
-            self._in_flight.add(self._numbers)
-        return Batch(self._numbers, taken, now, deadline)
+        endpoint.sent(self._numbers, len(events), now + overhead / 2)
+        return Plan(Call(self._numbers, self._endpoints.index(endpoint), events, self._earliest(events)), missed, now)
 
-    def done(self, batch: Batch) -> None:
-        """The call has ended, whatever its result. Calling it for a batch that made no call is fine."""
-        self._in_flight.discard(batch.number)
+    def done(self, call: Call[E], now: float, was_answered: bool) -> None:
+        """The call has ended. One that was given up tells that the backend takes at least that long."""
+        self._endpoints[call.endpoint].ended(call.number, now - self._limits.overhead / 2, was_answered)
+        if was_answered:
+            self._probed_at = float("-inf")  # what was learned may be enough, or else the next answer
 
-    def drop_partitions(self, partitions: set[int]) -> None:
-        """Forget what waits from partitions that were taken away: their new owner answers it."""
-        self._queue = deque(e for e in self._queue if e.record.partition not in partitions)
+    def _overdue(self, now: float, is_hopeful: bool) -> list[E]:
+        """Take out what the fallback must have now. While no endpoint is up, half of the time is enough to hope."""
+        missed: list[E] = []
+        for queue in self._order:
+            if not queue.is_scored_late:
+                kept = self.reserve + self._limits.fallback
+                if not is_hopeful:
+                    kept = max(kept, queue.slo_seconds / 2)
+                while queue.events and queue.events[0].deadline - kept <= now:
+                    missed.append(queue.events.popleft())
+        self._waiting -= len(missed)
+        return missed
+
+    def _overdue_at(self) -> float:
+        """When the next event becomes overdue."""
+        heads = [q.events[0].deadline for q in self._order if q.events and not q.is_scored_late]
+        return min(heads, default=float("inf")) - (self.reserve + self._limits.fallback)
+
+    def _drop_window(self, start: float, backends: int) -> list[E]:
+        """Take out, earliest deadline first, what would not make it in a batch as large as the load asks for.
+
+        What has a share of its own is in every call, and no call is larger than the tightest class allows.
+        """
+        missed: list[E] = []
+        by = start + self._after()
+        waiting = self._waiting
+        tightest = min(queue.slo_seconds for queue in self._order if queue.events)
+        for queue in self._order:
+            target = self._target(tightest if queue.reserved_share else queue.slo_seconds, backends)
+            queue.is_behind = False
+            while queue.events and queue.events[0].deadline < by + self._latency.estimate(min(target, waiting)):
+                if queue.is_scored_late:
+                    queue.is_behind = True
+                    waiting -= len(queue.events)  # they do not bound the call, but fill it
+                    break
+                missed.append(queue.events.popleft())
+                waiting -= 1
+        self._waiting -= len(missed)
+        return missed
+
+    def _after(self) -> float:
+        """What must be left when the backend has computed: for the way back, the fallback if it fails, the outcome."""
+        return self._limits.overhead / 2 + self._limits.fallback + self.reserve
+
+    def _target(self, slo_seconds: float, backends: int) -> int:
+        """Rows per call at full load: an event that just missed one call must make the next."""
+        budget = slo_seconds - self._limits.overhead / 2 - self._after()
+        rows = self._latency.most_rows(self._latency.safety * budget / (1 + 1 / backends))
+        return min(max(1, rows), self._limits.max_rows)
+
+    def _take(self, start: float, backends: int) -> list[E]:
+        """As many as the earliest of them allows: first the reserved shares, then by deadline."""
+        heads = [q.events[0].deadline for q in self._order if q.events and not q.is_behind]
+        if heads:
+            rows = self._latency.most_rows(min(heads) - start - self._after())
+        else:  # all are late: only what comes meanwhile has a deadline to keep
+            rows = min(self._target(q.slo_seconds, backends) for q in self._order)
+        size = max(1, min(self._limits.max_rows, self._waiting, rows))
+        if len(self._order) == 1:
+            queue = self._order[0].events
+            taken = [queue.popleft() for _ in range(size)]
+        else:
+            taken = self._take_reserved(size)
+            while len(taken) < size:
+                queues = [queue for queue in self._order if queue.events]
+                first = min(queues, key=lambda q: (q.is_behind, q.events[0].deadline))
+                taken.append(first.events.popleft())
+        self._waiting -= len(taken)
+        return taken
+
+    def _take_reserved(self, size: int) -> list[E]:
+        """What the classes with a share of their own are owed of a batch of this size."""
+        taken: list[E] = []
+        for queue in self._order:
+            owed = min(len(queue.events), -int(-queue.reserved_share * size // 1), size - len(taken))
+            taken += [queue.events.popleft() for _ in range(owed)]
+        return taken
+
+    def _earliest(self, events: list[E]) -> float:
+        """The deadline of a call: events that may be late set none."""
+        return min((e.deadline for e in events if not self._queues[e.slo_class].is_scored_late), default=float("inf"))
+
+    def _probe(self, missed: list[E], now: float) -> list[E]:
+        """Nothing is feasible: now and then one event is sent all the same, else a recovery is never seen."""
+        if not missed or now - self._probed_at < _PROBE_SECONDS:
+            return []
+        self._probed_at = now
+        return [missed.pop()]
+
+
+class Predicate(Protocol[E]):  # type: ignore[misc]
+    """Says of an event whether it is meant."""
+
+    def __call__(self, event: E, /) -> bool: ...
+
+
+class _Queue(Generic[E]):
+    """The waiting events of a class, by deadline. It `is_behind` if its head will be scored late."""
+
+    def __init__(self, slo_class: SloClass) -> None:
+        self.slo_seconds = slo_class.slo_seconds
+        self.reserved_share = slo_class.reserved_share
+        self.is_scored_late = slo_class.is_scored_late
+        self.is_behind = False
+        self.events: deque[E] = deque()

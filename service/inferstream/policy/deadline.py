@@ -6,6 +6,9 @@ from typing import NamedTuple
 from inferstream.events import headers
 
 DEFAULT_CLASS = "default"
+TIMESTAMP = "timestamp"
+"""Stands among the headers that were not understood for a record timestamp that cannot be right."""
+_MOST_SKEW_MS = 1_000  # a record from further in the future than this has a wrong clock behind it
 _FARTHEST_MS = 86_400_000  # a deadline more than a day ahead, or an SLO over a day, is a mistake of the producer
 
 
@@ -20,9 +23,10 @@ class Deadline(NamedTuple):
 class Deadlines:
     """The classes of one pipeline. The instants it gives are wall time; the decode stage makes them monotonic once."""
 
-    def __init__(self, slo_ms: float, slo_classes: Mapping[str, float]) -> None:
-        self._slo_ms = {DEFAULT_CLASS: slo_ms, **slo_classes}
-        self.default_ms = int(slo_ms)
+    def __init__(self, slo_ms: Mapping[str, float]) -> None:
+        """SLO class to milliseconds, `default` among them."""
+        self._slo_ms = dict(slo_ms)
+        self.default_ms = int(slo_ms[DEFAULT_CLASS])
         """The default class's SLO: the deadline of a record without any header of ours is its timestamp and this."""
 
     @property
@@ -31,10 +35,17 @@ class Deadlines:
         return self._slo_ms
 
     def of(self, timestamp_ms: int, read: headers.Read, now_unix_ms: float) -> Deadline:
-        """The deadline of a record with this timestamp and these headers. Never raises."""
+        """The deadline of a record with this timestamp and these headers. Never raises.
+
+        A timestamp that is missing or from the future would give it too much time: then its time begins now.
+        """
+        bad = None
+        if not 0 <= timestamp_ms <= now_unix_ms + _MOST_SKEW_MS:
+            timestamp_ms, bad = int(now_unix_ms), TIMESTAMP
         if read is headers.NONE:
-            return Deadline(DEFAULT_CLASS, timestamp_ms + self.default_ms, None)
-        slo_class, bad = self._class_of(read)
+            return Deadline(DEFAULT_CLASS, timestamp_ms + self.default_ms, bad)
+        slo_class, bad_class = self._class_of(read)
+        bad = bad_class or bad
         if read.deadline_unix_ms is not None:
             at = headers.parse_ms(read.deadline_unix_ms)
             if at is not None and at <= now_unix_ms + _FARTHEST_MS:

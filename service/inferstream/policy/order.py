@@ -1,63 +1,92 @@
-"""In which order finished batches leave: within a partition and SLO class as they came in.
+"""In which order answered events leave: within a lane (a partition's events of one SLO class) as they came in.
 
-Batches run side by side and may finish in any order. A part of a batch (its events of one partition and
-class: a lane) leaves once every part before it in its lane has left, unless the one before has a later
-deadline: then the earlier deadline overtakes. While deadlines do not decrease, waiting never costs one.
+Events are answered in any order: calls run side by side, and what the model cannot make is answered at once. An
+event leaves when all before it in its lane have left, or have a later deadline: then it overtakes them. While
+deadlines do not decrease, waiting for a predecessor never costs one.
 """
 
 from collections import deque
-from collections.abc import Hashable, Iterable
-from typing import Generic, NamedTuple, TypeVar
-
-L = TypeVar("L", bound=Hashable)
+from collections.abc import Iterable
+from typing import Generic, Protocol, TypeVar
 
 
-class Part(NamedTuple, Generic[L]):
-    """The events of one batch in one lane; `deadline` is that of its first event."""
+class Ordered(Protocol):
+    """What the order looks at."""
 
-    batch: int
-    lane: L
-    deadline: float
+    @property
+    def lane(self) -> tuple[int, int, str]: ...
+    @property
+    def deadline(self) -> float: ...
+    @property
+    def is_answered(self) -> bool: ...
 
 
-class EmitOrder(Generic[L]):
-    """Parts are admitted when their batch is sent and released when it is done and its turn has come."""
+E = TypeVar("E", bound=Ordered)
+
+
+class EmitOrder(Generic[E]):
+    """Events are admitted when they come and released when they are answered and their turn has come."""
 
     def __init__(self) -> None:
-        self._lanes: dict[L, deque[Part[L]]] = {}
-        self._parts: dict[int, list[Part[L]]] = {}
-        self._done: set[int] = set()
+        self._lanes: dict[tuple[int, int, str], _Lane[E]] = {}
 
-    def admit(self, batch: int, lanes: Iterable[tuple[L, float]]) -> None:
-        """A batch is under way with events in these lanes (lane, deadline of the first event in it)."""
-        parts = [Part(batch, lane, deadline) for lane, deadline in lanes]
-        self._parts[batch] = parts
-        for part in parts:
-            self._lanes.setdefault(part.lane, deque()).append(part)
+    def admit(self, events: Iterable[E]) -> None:
+        """Events came in, in this order."""
+        key, lane = None, _Lane[E]()
+        for event in events:
+            if event.lane is not key:
+                key = event.lane
+                lane = self._lanes.setdefault(key, _Lane())
+            lane.admit(event)
 
-    def complete(self, batch: int) -> list[Part[L]]:
-        """The batch is done: the parts, of it and of others, that may leave now, in the order to leave in."""
-        self._done.add(batch)
-        released: list[Part[L]] = []
-        for part in self._parts.pop(batch):
-            released.extend(self._release(self._lanes[part.lane]))
-            if not self._lanes[part.lane]:
-                del self._lanes[part.lane]
-        waiting = {part.batch for lane in self._lanes.values() for part in lane}
-        self._done &= waiting
+    def release(self, answered: Iterable[E]) -> list[list[E]]:
+        """These are answered now: what may leave, lane by lane, each in order. Events of lanes that went do not."""
+        key, keys = None, []
+        for event in answered:
+            if event.lane is not key:
+                key = event.lane
+                keys.append(key)
+        lanes = [self._lanes[key] for key in dict.fromkeys(keys) if key in self._lanes]
+        return [released for lane in lanes if (released := lane.release())]
+
+    def drop_partitions(self, partitions: set[int]) -> None:
+        """These partitions are somebody else's; what is under way in them does not leave."""
+        self._lanes = {key: lane for key, lane in self._lanes.items() if key[0] not in partitions}
+
+
+class _Lane(Generic[E]):
+    def __init__(self) -> None:
+        self._open: deque[E] = deque()
+        self._latest = float("-inf")
+        self._overtaking = 0  # events in here with an earlier deadline than one before them
+
+    def admit(self, event: E) -> None:
+        if event.deadline < self._latest:
+            self._overtaking += 1
+        else:
+            self._latest = event.deadline
+        self._open.append(event)
+
+    def release(self) -> list[E]:
+        opened, released = self._open, []
+        while opened and opened[0].is_answered:
+            released.append(opened.popleft())
+        if not opened:
+            self._latest, self._overtaking = float("-inf"), 0
+        elif self._overtaking:
+            released += self._overtakers()
         return released
 
-    def _release(self, lane: deque[Part[L]]) -> list[Part[L]]:
-        """All parts of a lane that are done and wait only for parts with a later deadline."""
-        released = []
+    def _overtakers(self) -> list[E]:
+        """Those answered that wait only for events with a later deadline."""
+        released: list[E] = []
+        opened, self._open = self._open, deque()
+        self._latest, self._overtaking = float("-inf"), 0
         earliest_open = float("inf")
-        kept: deque[Part[L]] = deque()
-        for part in lane:
-            if part.batch in self._done and part.deadline < earliest_open:
-                released.append(part)
+        for event in opened:
+            if event.is_answered and event.deadline < earliest_open:
+                released.append(event)
             else:
-                kept.append(part)
-                earliest_open = min(earliest_open, part.deadline)
-        lane.clear()
-        lane.extend(kept)
+                self.admit(event)
+                earliest_open = min(earliest_open, event.deadline)
         return released

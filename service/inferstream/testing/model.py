@@ -28,6 +28,10 @@ class FakeModel:
     def is_ready(self) -> bool:
         return self.is_up
 
+    @property
+    def instances(self) -> int:
+        return 1
+
     async def infer(self, tensors: Tensors, timeout: float) -> Prediction:
         call = len(self.calls)
         rows = len(next(iter(tensors.values())))

@@ -1,7 +1,9 @@
 """One channel per server, and models on it behind the pipeline's interface."""
 
 import asyncio
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from inferstream.errors import ContractMismatch, ModelError, SettingsError, Unavailable
 from inferstream.events.outcome import Answerer, Cause
 from inferstream.pipeline.interfaces import Prediction
+from inferstream.policy.endpoint import EndpointState
 from inferstream.settings import TritonSettings
 from inferstream.tasks import Task, Tensors
 from inferstream.triton import metadata, tensors
@@ -23,6 +26,7 @@ _CAUSES = {
     grpc.StatusCode.UNAVAILABLE: Cause.MODEL_UNAVAILABLE,
     grpc.StatusCode.CANCELLED: Cause.MODEL_UNAVAILABLE,
     grpc.StatusCode.NOT_FOUND: Cause.MODEL_UNAVAILABLE,
+    grpc.StatusCode.INVALID_ARGUMENT: Cause.MODEL_REJECTED,
 }
 
 
@@ -45,15 +49,26 @@ def _options(settings: TritonSettings) -> list[tuple[str, int]]:
 class TritonServer:
     """A connection to one model server, shared by the models on it. Must be made on the running loop."""
 
-    def __init__(self, settings: TritonSettings) -> None:
-        self.url = settings.url
+    def __init__(self, url: str, settings: TritonSettings) -> None:
+        self.url = url
         self._settings = settings
-        options = _options(settings)
-        if settings.tls:
-            self._channel = grpc.aio.secure_channel(settings.url, _credentials(settings), options=options)
+        self._closing: set[asyncio.Task[None]] = set()
+        self._connect()
+
+    def _connect(self) -> None:
+        options = _options(self._settings)
+        if self._settings.tls:
+            self._channel = grpc.aio.secure_channel(self.url, _credentials(self._settings), options=options)
         else:
-            self._channel = grpc.aio.insecure_channel(settings.url, options=options)
+            self._channel = grpc.aio.insecure_channel(self.url, options=options)
         self.stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+
+    def reconnect(self) -> None:
+        """A server that does not answer: give up the connection and all calls on it, and make a new one."""
+        closing = asyncio.create_task(self._channel.close(grace=None))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        self._connect()
 
     async def version(self) -> str:
         """Name and version the server gives itself. Raises Unavailable."""
@@ -71,8 +86,9 @@ class TritonServer:
 class TritonModel:
     """One model on a server, as one task uses it.
 
-    `is_ready` follows a poll; the first time the model answers, its metadata is compared with the task, and a
-    model of another shape is never asked. `when_ready` hears of every change.
+    Whether it takes calls is `policy.endpoint`'s decision, from the answers to calls and polls. The first time the
+    model answers, its metadata is compared with the task; a model of another shape is never asked. `when_ready`
+    hears of every change.
     """
 
     def __init__(self, server: TritonServer, name: str, version: str, task: Task, settings: TritonSettings) -> None:
@@ -81,18 +97,31 @@ class TritonModel:
         self._version = version
         self._task = task
         self._poll_seconds = settings.ready_poll_ms / 1000
-        self._ready = False
+        self._endpoint = EndpointState()
+        self._was_ready = False
+        self._poll_now = asyncio.Event()
         self._compared = False
         self.mismatch: ContractMismatch | None = None
         self.max_batch_size = 0
+        self._instances = 1
         self.when_ready: Callable[[bool], None] = lambda ready: None
         self._answerer = Answerer("model", name, version)
         self._polling: asyncio.Task[None] | None = None
 
     @property
     def is_ready(self) -> bool:
-        """By the last poll, or the last call."""
-        return self._ready
+        """It takes calls now."""
+        return self._endpoint.takes_calls
+
+    @property
+    def url(self) -> str:
+        """The server it is on."""
+        return self._server.url
+
+    @property
+    def instances(self) -> int:
+        """As the model's configuration says; one until it is known."""
+        return self._instances
 
     def start(self) -> None:
         """Begin to poll."""
@@ -120,6 +149,7 @@ class TritonModel:
             ) from None
         metadata.compare(meta, config.config, self._task.inputs, self._task.outputs)
         self.max_batch_size = config.config.max_batch_size
+        self._instances = max(1, sum(g.count * max(1, len(g.gpus)) for g in config.config.instance_group))
         self._compared = True
 
     async def infer(self, inputs: Tensors, timeout: float) -> Prediction:
@@ -129,41 +159,74 @@ class TritonModel:
         task = self._task
         rows = len(next(iter(inputs.values())))
         message = tensors.request(self._name, self._version, task.inputs, task.outputs, inputs)
+        self._endpoint.called()
         try:
             response = await self._server.stub.ModelInfer(message, timeout=timeout)
+            outputs = tensors.arrays(response, task.outputs, rows)
         except grpc.RpcError as error:
             cause = _CAUSES.get(error.code(), Cause.MODEL_ERROR)
-            if cause is Cause.MODEL_UNAVAILABLE:
-                self._turn(False)
+            self._failed(cause)
             raise ModelError(cause, f"model '{self._name}': {_code(error)} {_details(error)}") from None
-        outputs = tensors.arrays(response, task.outputs, rows)
+        except ModelError as error:
+            self._failed(Cause(error.cause))
+            raise
+        self._endpoint.answered(time.monotonic())
+        self._note()
         if response.model_version != self._answerer.version:
             self._answerer = Answerer("model", self._name, response.model_version)
         return Prediction(outputs, self._answerer)
 
+    def _failed(self, cause: Cause) -> None:
+        """A refused request says nothing against the server."""
+        if cause is Cause.MODEL_REJECTED:
+            self._endpoint.answered(time.monotonic())
+        else:
+            self._endpoint.failed(cause, time.monotonic())
+        self._note()
+
     async def _poll(self) -> None:
         while True:
-            self._turn(await self._ask())
-            await asyncio.sleep(self._poll_seconds)
+            started = time.monotonic()
+            is_answered, is_ready = await self._ask()
+            self._endpoint.polled(is_ready, time.monotonic())
+            if not is_answered and self._endpoint.state == "open" and time.monotonic() - started >= _POLL_TIMEOUT:
+                self._server.reconnect()
+            self._note()
+            if not self._endpoint.wants_poll:
+                await self._until_next_poll()
 
-    async def _ask(self) -> bool:
+    async def _until_next_poll(self) -> None:
+        """The interval, or less when a call has raised a suspicion."""
+        self._poll_now.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._poll_seconds):
+                await self._poll_now.wait()
+
+    async def _ask(self) -> tuple[bool, bool]:
+        """Whether the server answered, and whether the model is ready."""
         try:
             answer = await self._server.stub.ModelReady(
                 service_pb2.ModelReadyRequest(name=self._name, version=self._version), timeout=_POLL_TIMEOUT
             )
             if answer.ready and not self._compared:
                 await self.check()
-        except (grpc.RpcError, Unavailable):
-            return False
+        except grpc.RpcError as error:
+            return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED, False
+        except Unavailable:
+            return True, False
         except ContractMismatch as error:
             self.mismatch = error
-            return False
-        return bool(answer.ready)
+            return True, False
+        return True, bool(answer.ready)
 
-    def _turn(self, ready: bool) -> None:
-        if ready != self._ready:
-            self._ready = ready
-            self.when_ready(ready)
+    def _note(self) -> None:
+        """Something may have changed."""
+        if self._endpoint.wants_poll:
+            self._poll_now.set()
+        is_ready = self._endpoint.state in ("up", "probing")
+        if is_ready != self._was_ready:
+            self._was_ready = is_ready
+            self.when_ready(is_ready)
 
 
 def _credentials(settings: TritonSettings) -> grpc.ChannelCredentials:

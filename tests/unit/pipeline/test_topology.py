@@ -48,7 +48,7 @@ class World:
         """Another member of the group."""
         route = Route("p", "mean", GROUP, "in", "out", "dead", 1)
         source = FakeSource(self.broker, "in", GROUP)
-        ports = Ports(source, self.sink, self.model, student, Clock(), self.signals)
+        ports = Ports(source, self.sink, [self.model], student, Clock(), self.signals)
         return Pipeline(route, self.task, self.settings, Timing(0.01, 1.0), ports)
 
     def write(self, value: bytes | None, partition: int = 0, *headers: tuple[str, bytes], age_ms: int = 0) -> None:
@@ -124,7 +124,7 @@ async def test_every_event_is_scored_once_and_committed() -> None:
 
 async def test_order_is_kept_when_a_later_batch_is_faster() -> None:
     """Two calls under way; the first takes longer; its outcomes still come first."""
-    world = World(batching=BatchingSettings(max_batch_size=4, max_in_flight=3))
+    world = World(batching=BatchingSettings(max_batch_size=4))
     delays = iter([0.05, 0.02, 0.0, 0.01] * 100)
 
     class Uneven(FakeModel):

@@ -8,7 +8,7 @@ from inferstream.events import headers
 from inferstream.policy.deadline import Deadlines
 
 NOW = 1_700_000_000_000
-DEADLINES = Deadlines(50, {"fast": 20, "slow": 500})
+DEADLINES = Deadlines({"default": 50, "fast": 20, "slow": 500})
 
 
 def deadline(*given_headers: tuple[str, bytes], timestamp: int = NOW) -> tuple[str, int, str | None]:
@@ -55,3 +55,15 @@ def test_hostile_headers_never_raise(given_headers: list[tuple[str, bytes]]) -> 
     slo_class, at, _ = deadline(*given_headers)
     assert slo_class in DEADLINES.classes
     assert at <= NOW + 86_400_000
+
+
+@pytest.mark.parametrize("timestamp", [-1, NOW + 5_000, NOW + 366 * 86_400_000])
+def test_a_timestamp_that_cannot_be_right_gives_the_class_time_from_now(timestamp: int) -> None:
+    """A producer's clock that is wrong buys no time, and it is said."""
+    assert deadline(timestamp=timestamp) == ("default", NOW + 50, "timestamp")
+    assert deadline(("slo-class", b"fast"), timestamp=timestamp) == ("fast", NOW + 20, "timestamp")
+
+
+def test_a_clock_a_little_ahead_is_no_mistake() -> None:
+    """Clocks of two machines differ."""
+    assert deadline(timestamp=NOW + 900) == ("default", NOW + 950, None)

@@ -1,0 +1,95 @@
+"""Whether calls go to an endpoint: one state machine, fed by what calls and polls say.
+
+up -> suspect: calls missed in a row, or a poll did; polled at once, no calls meanwhile
+suspect -> up: it answers | suspect -> open: it does not
+up | suspect -> open: it refuses, or fails several calls in a row
+open -> probing: it answers a poll, after a pause that doubles with each relapse
+probing -> up: the one call that is let through is answered | probing -> open: it is not
+"""
+
+from typing import Literal
+
+from inferstream.events.outcome import Cause
+
+State = Literal["up", "suspect", "open", "probing"]
+
+_MISSES = 3  # calls in a row
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0  # seconds
+_QUIET = 10.0  # seconds up after which a failure is not a relapse
+
+
+class EndpointState:
+    """One model at one server. It begins open: nothing is known of it. `now` is monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.state: State = "open"
+        self._misses = 0
+        self._pause = 0.0
+        self._until = float("-inf")
+        self._up_since = float("-inf")
+        self._is_probed = False
+
+    @property
+    def takes_calls(self) -> bool:
+        """A call may be made now."""
+        return self.state == "up" or (self.state == "probing" and not self._is_probed)
+
+    @property
+    def wants_poll(self) -> bool:
+        """It should be polled at once rather than at the next turn."""
+        return self.state == "suspect"
+
+    def called(self) -> None:
+        """A call goes out; while probing it is the only one."""
+        self._is_probed = True
+
+    def answered(self, now: float) -> None:
+        """A call was answered. A late answer of a state that has passed does no harm."""
+        self._misses = 0
+        self._is_probed = False
+        if self.state in ("probing", "suspect"):
+            self._rise(now)
+
+    def failed(self, cause: Cause, now: float) -> None:
+        """A call was not answered."""
+        self._is_probed = False
+        if self.state == "open":
+            return
+        self._misses += 1
+        if cause is Cause.MODEL_UNAVAILABLE or self.state == "probing":
+            self._open(now)
+        elif self._misses >= _MISSES:
+            if cause is Cause.MODEL_TIMEOUT:
+                self.state = "suspect"
+            else:
+                self._open(now)
+
+    def polled(self, is_ready: bool, now: float) -> None:
+        """The server said whether the model is ready, or did not answer."""
+        if is_ready:
+            if self.state == "suspect":
+                self._misses = 0
+                self.state = "up"
+            elif self.state == "open" and now >= self._until:
+                self._misses = 0
+                self._is_probed = False
+                if self._pause == 0.0:
+                    self._rise(now)
+                else:
+                    self.state = "probing"
+        elif self.state == "up":
+            self.state = "suspect"
+        elif self.state in ("suspect", "probing"):
+            self._open(now)
+
+    def _rise(self, now: float) -> None:
+        self.state = "up"
+        self._up_since = now
+
+    def _open(self, now: float) -> None:
+        """Closed to calls for a pause: longer each time unless it was well for a while."""
+        was_well = self.state in ("up", "suspect") and now - self._up_since >= _QUIET
+        self._pause = _FIRST_PAUSE if was_well or not self._pause else min(_LONGEST_PAUSE, 2 * self._pause)
+        self._until = now + self._pause
+        self._misses = 0
+        self.state = "open"

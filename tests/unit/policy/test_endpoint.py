@@ -1,0 +1,124 @@
+"""Endpoint: calls go where they are answered; a server that is away, frozen or sick is left alone and found again."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferstream.events.outcome import Cause
+from inferstream.policy.endpoint import EndpointState
+
+
+def up() -> EndpointState:
+    """An endpoint that has answered its first poll."""
+    endpoint = EndpointState()
+    endpoint.polled(True, 0.0)
+    return endpoint
+
+
+def test_nothing_is_sent_before_the_server_has_answered() -> None:
+    """A service that starts before its model server does not waste events on it."""
+    endpoint = EndpointState()
+    assert not endpoint.takes_calls
+    endpoint.polled(False, 0.0)
+    assert not endpoint.takes_calls
+    endpoint.polled(True, 0.5)
+    assert endpoint.takes_calls
+
+
+def test_a_refusal_closes_it_at_once() -> None:
+    """UNAVAILABLE is not a matter of opinion."""
+    endpoint = up()
+    endpoint.failed(Cause.MODEL_UNAVAILABLE, 1.0)
+    assert endpoint.state == "open"
+
+
+def test_one_slow_call_is_no_reason() -> None:
+    """A call that missed its deadline, between others that did not, changes nothing."""
+    endpoint = up()
+    for _ in range(20):
+        endpoint.failed(Cause.MODEL_TIMEOUT, 1.0)
+        endpoint.failed(Cause.MODEL_TIMEOUT, 1.0)
+        endpoint.answered(1.0)
+        assert endpoint.takes_calls
+
+
+def test_a_frozen_server_is_suspected_polled_at_once_and_closed() -> None:
+    """Calls missed in a row ask for a poll now; a poll that is not answered closes it."""
+    endpoint = up()
+    for _ in range(3):
+        endpoint.failed(Cause.MODEL_TIMEOUT, 1.0)
+    assert (endpoint.state, endpoint.wants_poll, endpoint.takes_calls) == ("suspect", True, False)
+    endpoint.polled(False, 1.3)
+    assert endpoint.state == "open"
+
+
+def test_a_suspected_server_that_answers_is_up() -> None:
+    """It was only slow."""
+    endpoint = up()
+    endpoint.polled(False, 1.0)
+    assert endpoint.state == "suspect"
+    endpoint.polled(True, 1.1)
+    assert endpoint.takes_calls
+
+
+def test_after_a_failure_one_call_is_let_through() -> None:
+    """Ready is not yet well: a server whose model process died says that it is ready and answers no call."""
+    endpoint = up()
+    endpoint.failed(Cause.MODEL_UNAVAILABLE, 1.0)
+    endpoint.polled(True, 1.1)
+    assert endpoint.state == "open"  # the pause is not over
+    endpoint.polled(True, 1.3)
+    assert endpoint.state == "probing"
+    assert endpoint.takes_calls
+    endpoint.called()
+    assert not endpoint.takes_calls
+    endpoint.answered(1.31)
+    assert endpoint.state == "up"
+
+
+def test_a_relapse_doubles_the_pause_and_recovery_takes_at_most_a_second() -> None:
+    """A first outage is over within a second of the server's return; a flapping server is asked less and less."""
+    endpoint, now, pauses = up(), 1.0, []
+    endpoint.failed(Cause.MODEL_UNAVAILABLE, now)
+    for _ in range(7):
+        began = now
+        while endpoint.state == "open":
+            now += 0.05
+            endpoint.polled(True, now)
+        pauses.append(now - began)
+        endpoint.called()
+        endpoint.failed(Cause.MODEL_ERROR, now)
+    assert pauses[0] < 0.4
+    assert pauses == sorted(pauses)
+    assert 7.5 < pauses[-1] < 8.2
+
+
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["answered", "timeout", "error", "unavailable", "ready", "not_ready"]), st.floats(0.01, 5.0)
+    ),
+    max_size=80,
+)
+
+
+@given(_STEPS)
+def test_whatever_happened_a_server_that_is_well_again_is_used_again(steps: list[tuple[str, float]]) -> None:
+    """No sequence of answers and failures leaves an endpoint closed for ever."""
+    endpoint, now = EndpointState(), 0.0
+    causes = {"timeout": Cause.MODEL_TIMEOUT, "error": Cause.MODEL_ERROR, "unavailable": Cause.MODEL_UNAVAILABLE}
+    for step, pause in steps:
+        now += pause
+        if step in causes:
+            if endpoint.takes_calls:
+                endpoint.called()
+            endpoint.failed(causes[step], now)
+        elif step == "answered":
+            endpoint.answered(now)
+        else:
+            endpoint.polled(step == "ready", now)
+    for _ in range(40):
+        now += 0.5
+        endpoint.polled(True, now)
+        if endpoint.takes_calls:
+            endpoint.called()
+            endpoint.answered(now)
+    assert endpoint.state == "up"

@@ -1,0 +1,152 @@
+"""LatencyModel: learns what a batch takes from whatever it first believed, and plans with some slack."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferstream.policy.latency import LatencyModel, Quantile
+
+ALPHA, BETA = 0.0008, 0.00005
+
+
+def observe(model: LatencyModel, batches: int, rows: Callable[[random.Random], int], noise: float = 0.08) -> None:
+    """Show the model what a backend with the true costs answers."""
+    rng = random.Random(1)
+    for _ in range(batches):
+        size = rows(rng)
+        model.observe(size, (ALPHA + BETA * size) * max(0.3, rng.gauss(1, noise)))
+
+
+def some_rows(rng: random.Random) -> int:
+    """Batches as they are under a changing load."""
+    return rng.randint(1, 200)
+
+
+@pytest.mark.parametrize("times", [0.05, 0.2, 0.5, 1, 2, 5, 20])
+def test_any_first_guess_is_forgotten_within_forty_batches(times: float) -> None:
+    """Off by a factor of 20 either way, the mean is right within 15 % for the sizes that were seen."""
+    model = LatencyModel(ALPHA * times, BETA * times)
+    observe(model, 40, some_rows)
+    for rows in (20, 100, 200):
+        assert model.mean(rows) == pytest.approx(ALPHA + BETA * rows, rel=0.15)
+
+
+@pytest.mark.parametrize("times", [0.05, 20])
+def test_the_size_that_is_seen_is_right_within_thirty_batches(times: float) -> None:
+    """While all batches are as large, nothing is learned about others, but what these take."""
+    model = LatencyModel(ALPHA * times, BETA * times)
+    observe(model, 30, lambda rng: 64)
+    assert model.mean(64) == pytest.approx(ALPHA + BETA * 64, rel=0.15)
+
+
+def test_the_cost_of_a_row_is_found_when_sizes_vary() -> None:
+    """Alpha and beta are told apart, so that sizes never seen are foretold too."""
+    model = LatencyModel(0.01, 0.000001)
+    observe(model, 100, some_rows)
+    assert model.correction * model.beta == pytest.approx(BETA, rel=0.15)
+    assert model.mean(500) == pytest.approx(ALPHA + BETA * 500, rel=0.15)
+
+
+def test_one_size_says_nothing_about_the_cost_of_a_row() -> None:
+    """Nothing is made up from noise: beta stays as it was believed, or what all of a row's time would be."""
+    model = LatencyModel(ALPHA, BETA)
+    observe(model, 200, lambda rng: rng.randint(63, 65), noise=0.25)
+    assert model.beta == BETA
+
+
+def test_a_slow_backend_is_believed_within_a_few_batches() -> None:
+    """Ten times as slow from one batch to the next, and back."""
+    model = LatencyModel(ALPHA, BETA)
+    observe(model, 50, some_rows)
+    for _ in range(5):
+        model.observe(100, 10 * (ALPHA + BETA * 100))
+    assert model.mean(100) > 0.6 * 10 * (ALPHA + BETA * 100)
+    for _ in range(10):
+        model.observe(1, ALPHA + BETA)
+    assert model.mean(1) < 2 * (ALPHA + BETA)
+
+
+@pytest.mark.parametrize(("noise", "low", "high"), [(0.02, 1.05, 1.15), (0.08, 1.1, 1.4), (0.25, 1.5, 2.4)])
+def test_the_slack_follows_the_noise(noise: float, low: float, high: float) -> None:
+    """A steady backend is planned with closely, a noisy one with a wide margin; about 99 % are within it."""
+    model = LatencyModel(ALPHA, BETA)
+    observe(model, 1_000, lambda rng: 100, noise)
+    assert low <= model.safety <= high
+    rng = random.Random(2)
+    within = 0
+    for _ in range(2_000):
+        seconds = (ALPHA + BETA * 100) * max(0.3, rng.gauss(1, noise))
+        within += seconds <= model.estimate(100)
+        model.observe(100, seconds)
+    assert within / 2_000 > 0.97
+
+
+def test_a_call_given_up_widens_the_slack() -> None:
+    """It is of the slowest that the slack is for, though nobody saw how slow."""
+    model = LatencyModel(ALPHA, BETA)
+    before = model.safety
+    model.observe_at_least(100, 1.2 * model.mean(100))
+    assert model.safety > before
+
+
+def test_a_call_given_up_long_before_its_time_says_nothing() -> None:
+    """That it took at least that long was to be expected."""
+    model = LatencyModel(ALPHA, BETA)
+    before = (model.mean(100), model.safety)
+    model.observe_at_least(100, 0.9 * model.mean(100))
+    assert (model.mean(100), model.safety) == before
+
+
+@given(st.lists(st.tuples(st.integers(1, 512), st.floats(0, 10)), max_size=50))
+def test_calls_given_up_never_make_the_estimate_smaller(calls: list[tuple[int, float]]) -> None:
+    """They tell only that the backend takes longer."""
+    model = LatencyModel()
+    for rows, seconds in calls:
+        before = model.estimate(100)
+        model.observe_at_least(rows, seconds)
+        assert model.estimate(100) >= before
+
+
+SEEN = st.lists(st.tuples(st.integers(1, 512), st.floats(0.00001, 1)), max_size=60)
+
+
+@given(SEEN, st.floats(0, 0.2))
+def test_most_rows_is_the_inverse_of_estimate(seen: list[tuple[int, float]], seconds: float) -> None:
+    """Whatever was learned: as many rows fit, one more does not."""
+    model = LatencyModel()
+    for batch in seen:
+        model.observe(*batch)
+    rows = model.most_rows(seconds)
+    if rows > 0:
+        assert model.estimate(rows) <= seconds + 1e-9
+    assert model.estimate(rows + 1) > seconds - 1e-9
+
+
+@given(SEEN)
+def test_more_rows_never_take_less(seen: list[tuple[int, float]]) -> None:
+    """Whatever was learned, the estimate grows with the rows, is positive and bounds the mean."""
+    model = LatencyModel()
+    for batch in seen:
+        model.observe(*batch)
+        estimates = [model.estimate(rows) for rows in (1, 2, 10, 100, 512)]
+        assert estimates == sorted(estimates)
+        assert 0 < model.mean(1) < estimates[0]
+        assert 1.05 <= model.safety <= 3
+
+
+@given(st.floats(0.5, 0.99), st.integers(0, 2**32))
+def test_a_quantile_is_found_in_a_stream(quantile: float, seed: int) -> None:
+    """As many values are below it as its name says."""
+    rng = random.Random(seed)
+    found = Quantile(quantile, 0.5, 0.02)
+    for _ in range(2_000):
+        found.observe(rng.random())
+    below = 0
+    for _ in range(3_000):
+        value = rng.random()
+        below += value <= found.value
+        found.observe(value)
+    assert below / 3_000 == pytest.approx(quantile, abs=0.04)
