@@ -43,9 +43,8 @@ def quick() -> Campaign:
     """The ceilings; the service, a hand-written loop and FastStream at half, all and twice of the model's capacity."""
     three = ["service", "confluent", "faststream"]
     loads = [_at(scenario.load("goodput"), slo_ms=50, load=load, seconds=10, warm_up_s=2) for load in (0.5, 1.0, 2.0)]
-    throughput = scenario.load("throughput")
     return Campaign(
-        [Part(["passthrough", *three], [throughput], 1), Part(three, loads, 3), Part(["service"], [_idle()], 1)], []
+        [Part(["passthrough", *three], [scenario.load(_THROUGHPUT), _idle()], 1), Part(three, loads, 3)], []
     )
 
 
@@ -60,8 +59,7 @@ def full(peers: Sequence[str]) -> Campaign:
     own = [scenario.load(name) for name in ("backlog", "rebalance", "json_vs_msgpack")]
     return Campaign(
         [
-            Part(["passthrough", *everyone], [scenario.load("throughput")], 3),
-            Part(["passthrough", *everyone], [_idle()], 3),
+            Part(["passthrough", *everyone], [scenario.load(_THROUGHPUT), _idle()], 3),
             Part(everyone, curve, 3),
             Part(["service", "confluent", "faststream", "flink"], faults, 1),
             Part(["service"], own, 1),
@@ -88,8 +86,7 @@ async def run(bench: Bench, campaign: Campaign, commands: Sequence[str]) -> dict
     rows = await triton_alone.measure(
         bench.place.triton, "fraud", batches=triton_alone.BATCHES, seconds=_SHORT_GRID_SECONDS, in_flight=(1, 2, 4)
     )
-    document["triton_alone"] = {"fraud": [_figures(row) for row in rows]}
-    document["ceiling"] = {bench.place.kafka_kind: _throughputs(runs)}
+    document["triton_alone"] = [_figures(row) for row in rows]
     if "flink" in campaign.tuned:
         document["findings"] = {"flink-model-triton": await asyncio.to_thread(flink_model_triton.attempt)}
     return document
@@ -125,15 +122,6 @@ async def _tune(
         return
     grids[name] = tried
     options[name] = max(tried, key=lambda each: each["metric"])["options"]
-
-
-def _throughputs(runs: Sequence[Run]) -> dict[str, list[dict[str, float]]]:
-    """What a backlog was worked off with, round by round."""
-    found: dict[str, list[dict[str, float]]] = {}
-    for run_ in runs:
-        if run_["scenario"] == _THROUGHPUT and run_["void"] is None and run_["answered_per_s"] is not None:
-            found.setdefault(run_["contestant"], []).append({"events_per_s": run_["answered_per_s"]})
-    return found
 
 
 def _idle() -> Scenario:

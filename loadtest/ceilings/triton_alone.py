@@ -46,7 +46,7 @@ async def measure(
     task, settings = FraudTask(), TritonSettings(url=url)
     events = [event for event, _ in itertools.islice(stream(seed=1), max(batches))]
     rows = task.tensors(events)["features"]
-    server = TritonServer(settings)
+    server = TritonServer(url, settings)
     try:
         asked = TritonModel(server, model, "", task, settings)
         await asked.check()
