@@ -155,7 +155,7 @@ def _options(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise ScenarioError(f"--options is not JSON: {error}") from None
     if not isinstance(given, dict):
-        raise ScenarioError('--options is not a JSON object, as {"batching.max_in_flight": 3}')
+        raise ScenarioError('--options is not a JSON object, as {"batching.max_batch_size": 64}')
     return given
 
 

@@ -105,7 +105,7 @@ class Service(Contestant):
 
 
 def service_environ(job: Job) -> dict[str, str]:
-    """The service's settings for a job. An option is a setting of the pipeline, as `batching.max_in_flight`."""
+    """The service's settings for a job. An option is a setting of the pipeline, as `batching.max_batch_size`."""
     options = {f"{_PIPELINE}{name.upper().replace('.', '__')}": str(value) for name, value in job.options.items()}
     return {
         f"{ENV_PREFIX}KAFKA__BOOTSTRAP_SERVERS": job.kafka,

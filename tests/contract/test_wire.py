@@ -120,7 +120,7 @@ async def written(
         broker.append("transactions", 0, each)
     running = asyncio.create_task(pipeline.run())
     async with asyncio.timeout(10):
-        while broker.committed["group"].get(("transactions", 0)) != len(events) and not running.done():  # noqa: ASYNC110
+        while broker.committed["group"].get(("transactions", 0)) != len(events) and not running.done():
             await asyncio.sleep(0.002)
             clock.advance(0.002)
     if running.done():

@@ -13,7 +13,7 @@ from inferstream.settings import load
 
 JOB = Job(
     kafka="b:1", triton="t:2", model="paced", source="i", target="o", dead_letters="d", group="g", slo_ms=20,
-    codec="json", options={"emit_reserve_ms": 4, "batching.max_in_flight": 3}, environ={},
+    codec="json", options={"emit_reserve_ms": 4, "batching.max_batch_size": 64}, environ={},
 )  # fmt: skip
 
 
@@ -23,7 +23,7 @@ def test_the_service_gets_settings_it_knows() -> None:
     assert (settings.kafka.bootstrap_servers, settings.triton.url) == ("b:1", "t:2")
     assert (pipeline.model, pipeline.slo_ms, pipeline.codec, pipeline.group) == ("paced", 20, "json", "g")
     assert (pipeline.input_topic, pipeline.output_topic, pipeline.dead_letter_topic) == ("i", "o", "d")
-    assert (pipeline.emit_reserve_ms, pipeline.batching.max_in_flight) == (4, 3)
+    assert (pipeline.emit_reserve_ms, pipeline.batching.max_batch_size) == (4, 64)
 
 
 def test_a_scenarios_variables_have_the_last_word() -> None:
