@@ -37,6 +37,7 @@ def main(job: Job[Options]) -> None:
         commit_interval=job.options.commit_interval_ms / 1000,
         auto_create_topics=False,
         loglevel="WARNING",
+        state_dir=".inferstream/loadtest/quixstreams",
     )
     source = app.topic(job.source, key_deserializer="bytes", value_deserializer="bytes")
     target = app.topic(job.target, key_serializer="bytes", value_serializer="bytes")
