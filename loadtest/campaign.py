@@ -42,7 +42,7 @@ class Campaign(NamedTuple):
 def quick() -> Campaign:
     """The ceilings; the service, a hand-written loop and FastStream at half, all and twice of the model's capacity."""
     three = ["service", "confluent", "faststream"]
-    loads = [_at(scenario.load("goodput"), slo_ms=50, load=load, seconds=10, warm_up_s=2) for load in (0.5, 1.0, 2.0)]
+    loads = [_at(scenario.load("goodput"), slo_ms=50, load=load, seconds=10, warm_up_s=1) for load in (0.5, 1.0, 2.0)]
     return Campaign(
         [Part(["passthrough", *three], [scenario.load(_THROUGHPUT), _idle()], 1), Part(three, loads, 3)], []
     )

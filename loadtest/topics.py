@@ -1,6 +1,7 @@
 """Topics of a run: fresh ones with the broker's own clock on what is appended, or a user's, looked up."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -10,6 +11,7 @@ from loadtest.errors import LoadTestError
 
 PARTITIONS = 4
 _SECONDS = 10.0
+_LOOK_SECONDS = 0.05
 
 
 def create(kafka: str, tag: str) -> None:
@@ -26,6 +28,19 @@ def create(kafka: str, tag: str) -> None:
             future.result(_SECONDS)
     except (KafkaException, TimeoutError) as error:
         raise LoadTestError(f"topics {tag}-* cannot be created on {kafka}: {_reason(error)}") from None
+    _wait_until_led(admin, [topic.topic for topic in new])
+
+
+def _wait_until_led(admin: AdminClient, names: Sequence[str]) -> None:
+    """A broker says that a topic is made before everybody is told; clients that ask meanwhile stumble."""
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline:
+        known = admin.list_topics(timeout=_SECONDS).topics
+        made = [known[name] for name in names if name in known]
+        if len(made) == len(names) and all(p.leader >= 0 for topic in made for p in topic.partitions.values()):
+            return
+        time.sleep(_LOOK_SECONDS)
+    raise LoadTestError(f"topics {', '.join(names)} have no leader after {_SECONDS:.0f} s")
 
 
 def delete(kafka: str, tag: str) -> None:

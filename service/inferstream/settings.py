@@ -111,7 +111,7 @@ class BatchingSettings(_Tree):
     """How events share a call to the model. The defaults suit; a user sets `slo_ms` and nothing else."""
 
     max_batch_size: int = Field(
-        512, ge=1, le=65_536, description="most rows in one call; at most the model's own limit"
+        256, ge=1, le=65_536, description="most rows in one call; at most the model's own limit"
     )
     max_queued: int = Field(8_192, ge=1, description="events held in memory; above it no more are taken from Kafka")
 
