@@ -227,6 +227,13 @@ def default_group(pipeline: str) -> str:
     return f"inferstream-{pipeline}"
 
 
+_MAPPINGS: Mapping[tuple[str, ...], type[BaseModel]] = {
+    ("pipelines",): PipelineSettings,
+    ("pipelines", "<name>", "slo_classes"): SloClassSettings,
+}
+"""Settings that hold others under names of the user's."""
+
+
 def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from a YAML file and the environment. Raises SettingsError, one line per mistake."""
     tree: dict[str, Any] = {}
@@ -281,7 +288,7 @@ def _explain(error: Any) -> str:
     """One line: where, what is wrong, the nearest right name. Never the value: it may be secret."""
     where = ".".join(str(part) for part in error["loc"]) or "settings"
     if error["type"] != "extra_forbidden":
-        return f"{where}: {error['msg']}"
+        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
     known = [row.path for row in table()]
     pattern = _generic(error["loc"])
     near = difflib.get_close_matches(pattern, known, n=1, cutoff=0.5)
@@ -292,8 +299,9 @@ def _explain(error: Any) -> str:
 
 def _generic(location: tuple[Any, ...]) -> str:
     parts = [str(part) for part in location]
-    if len(parts) > 1 and parts[0] == "pipelines":
-        parts[1] = "<name>"
+    for number in range(1, len(parts)):
+        if tuple(parts[:number]) in _MAPPINGS:
+            parts[number] = "<name>"
     return ".".join(parts)
 
 
@@ -314,9 +322,9 @@ def table() -> list[Row]:
 def _rows(model: type[BaseModel], parents: tuple[str, ...]) -> Iterator[Row]:
     for name, field in model.model_fields.items():
         path = (*parents, name)
-        child = PipelineSettings if path == ("pipelines",) else field.annotation
+        child = _MAPPINGS.get(path, field.annotation)
         if isinstance(child, type) and issubclass(child, BaseModel):
-            yield from _rows(child, (*path, "<name>") if path == ("pipelines",) else path)
+            yield from _rows(child, (*path, "<name>") if path in _MAPPINGS else path)
         else:
             yield Row(".".join(path), _env_name(path), _default(field), field.description or "")
 
@@ -326,4 +334,4 @@ def _env_name(path: tuple[str, ...]) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    return "" if field.default is None else json.dumps(field.default, default=str)
+    return "" if field.default is None or field.is_required() else json.dumps(field.default, default=str)

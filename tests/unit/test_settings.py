@@ -39,6 +39,21 @@ def test_mappings_in_a_variable_are_json() -> None:
     [
         ({"INFERSTREAM__KAFKA__BOOTSTRAP_SERVER": "x"}, "did you mean 'kafka.bootstrap_servers'?"),
         ({"INFERSTREAM__PIPELINES__FRAUD__SLO": "1"}, "did you mean 'pipelines.<name>.slo_ms'?"),
+        (
+            {"INFERSTREAM__PIPELINES__FRAUD__SLO_CLASSES__GOLD__SLO_MSS": "1"},
+            "did you mean 'pipelines.<name>.slo_classes.<name>.slo_ms'?",
+        ),
+        (
+            {"INFERSTREAM__PIPELINES__FRAUD__SLO_CLASSES__DEFAULT": "1"},
+            "`default` is the class of slo_ms and on_miss; give another name",
+        ),
+        (
+            {
+                "INFERSTREAM__PIPELINES__FRAUD__SLO_CLASSES": '{"a": {"slo_ms": 1, "reserved_share": 0.7}, '
+                '"b": {"slo_ms": 2, "reserved_share": 0.4}}'
+            },
+            "the reserved shares of slo_classes add up to more than 1",
+        ),
         ({"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "soon"}, "pipelines.fraud.slo_ms: Input should be a valid number"),
         ({"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "-1"}, "pipelines.fraud.slo_ms: Input should be greater than 0"),
         ({"INFERSTREAM__PIPELINES__FRAUD__INPUT_TOPIC": "no spaces"}, "pipelines.fraud.input_topic"),
@@ -93,3 +108,19 @@ def test_the_table_names_every_setting_and_its_variable_works() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().kafka = None  # type: ignore[assignment,misc]
+
+
+def test_a_class_is_a_mapping_or_a_number_alone() -> None:
+    environ = {
+        "INFERSTREAM__PIPELINES__FRAUD__SLO_CLASSES": '{"gold": {"slo_ms": 20, "on_miss": "expire"}, "slow": 500}'
+    }
+    classes = load(environ=environ).pipelines["fraud"].classes
+    assert {name: (c.slo_ms, c.on_miss) for name, c in classes.items()} == {
+        "default": (50, "fallback"),
+        "gold": (20, "expire"),
+        "slow": (500, "fallback"),
+    }
+
+
+def test_endpoints_are_separated_by_commas() -> None:
+    assert load(environ={"INFERSTREAM__TRITON__URL": "a:1, b:2,"}).triton.urls == ["a:1", "b:2"]
