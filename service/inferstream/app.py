@@ -173,7 +173,8 @@ class App:
 
         def turned(ready: bool) -> None:
             level.set(ready)
-            log.info("model_ready" if ready else "model_unavailable", pipeline=name, model=model_name, url=server.url)
+            tell = log.info if ready else log.warning
+            tell("model_ready" if ready else "model_unavailable", pipeline=name, model=model_name, url=server.url)
 
         model.when_ready = turned
         model.start()

@@ -1,6 +1,7 @@
 """The command line: parse and call, nothing else. Commands import what they need when they run."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -32,6 +33,7 @@ KafkaKind = Annotated[Literal["embedded", "apache"], typer.Option("--kafka", hel
 
 def main() -> None:
     """Run a command; an error that a user can mend is one line, not a stack trace."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs every attempt; the command says it once
     try:
         app()
     except InferstreamError as error:

@@ -291,8 +291,10 @@ def _explain(error: Any) -> str:
         return f"{where}: {error['msg'].removeprefix('Value error, ')}"
     known = [row.path for row in table()]
     pattern = _generic(error["loc"])
-    near = difflib.get_close_matches(pattern, known, n=1, cutoff=0.5)
-    siblings = sorted(k for k in known if k.rpartition(".")[0] == pattern.rpartition(".")[0])
+    parents = pattern.split(".")[:-1]
+    siblings = sorted({k.split(".")[len(parents)] for k in known if k.split(".")[: len(parents)] == parents})
+    beside = difflib.get_close_matches(pattern.rpartition(".")[2], siblings, n=1)
+    near = [".".join([*parents, *beside])] if beside else difflib.get_close_matches(pattern, known, n=1, cutoff=0.7)
     hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(siblings)}"
     return f"{where}: unknown setting; {hint}"
 

@@ -43,6 +43,8 @@ def test_mappings_in_a_variable_are_json() -> None:
             {"INFERSTREAM__PIPELINES__FRAUD__SLO_CLASSES__GOLD__SLO_MSS": "1"},
             "did you mean 'pipelines.<name>.slo_classes.<name>.slo_ms'?",
         ),
+        ({"INFERSTREAM__KAFAK__CLIENT_ID": "x"}, "kafak: unknown setting; did you mean 'kafka'?"),
+        ({"INFERSTREAM__OTHER": "x"}, "known here: drain_timeout_ms, kafka, log, pipelines, triton, web"),
         (
             {"INFERSTREAM__PIPELINES__FRAUD__SLO_CLASSES__DEFAULT": "1"},
             "`default` is the class of slo_ms and on_miss; give another name",

@@ -96,10 +96,17 @@ def _outcome(record: Record, given: Mapping[str, bytes | None]) -> Text:
     by = (body.get("answered_by") or {}).get("kind", "-")
     text.append(f" {total_ms:8.2f} ms {'in time' if body.get('deadline_met') else 'LATE   '} {by:<8}")
     if body.get("result") is not None:
-        text.append(" " + " ".join(f"{k}={_short(v)}" for k, v in dict(body["result"]).items()))
+        text.append(_printable(f" {_result(body['result'])}"))
     if body.get("cause"):
-        text.append(f" {body['cause']}", "dim")
-    return text.append(f" {body.get('event_id') or ''}", "dim")
+        text.append(_printable(f" {body['cause']}"), "dim")
+    return text.append(_printable(f" {body.get('event_id') or ''}"), "dim")
+
+
+def _result(result: Any) -> str:
+    """A task's result: a mapping as its fields, anything else as it is."""
+    if isinstance(result, dict):
+        return " ".join(f"{name}={_short(value)}" for name, value in result.items())
+    return _short(result)
 
 
 def schemaless(value: bytes | None, content_type: str) -> Any:
@@ -114,6 +121,11 @@ def schemaless(value: bytes | None, content_type: str) -> Any:
     except Exception:  # any bytes may come: what cannot be read is shown as bytes
         return _preview(value)
     return _preview(value)
+
+
+def _printable(text: str) -> str:
+    """What a producer chose must not steer the terminal or begin a line of its own."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _preview(value: bytes) -> str:

@@ -16,7 +16,7 @@ from inferstream.policy.reserve import EmitReserve
 from inferstream.policy.retry import RetryBudget
 from inferstream.signals import Signals
 from inferstream.tasks import Task, Tensors
-from inferstream.tasks.task import finite_rows
+from inferstream.tasks.task import as_declared, finite_rows
 
 FALLBACK_SECONDS = 0.002
 """What the chain is given to answer a batch in the process."""
@@ -26,6 +26,12 @@ _UNUSABLE = Verdict(
     Status.DEAD_LETTERED, Cause.UNUSABLE_FEATURES, "infer", "the event gives a model input that is not finite"
 )
 _REJECTED = Verdict(Status.DEAD_LETTERED, Cause.MODEL_REJECTED, "infer", "the model refuses this event by itself too")
+_UNEQUAL = Verdict(
+    Status.DEAD_LETTERED,
+    Cause.TASK_FAILED,
+    "infer",
+    "its tensors have another shape than its batch's; the task must pad",
+)
 _TRY_AGAIN = frozenset({Cause.MODEL_UNAVAILABLE, Cause.MODEL_ERROR})
 
 
@@ -170,9 +176,7 @@ class Infer:
 
     def _tensors(self, events: Sequence[Event]) -> Tensors:
         tensors = self._task.tensors([event.payload for event in events])
-        if any(len(array) != len(events) for array in tensors.values()):
-            raise ValueError(f"the task gave tensors of another length than {len(events)} rows")
-        return tensors
+        return as_declared(self._task.inputs, tensors, len(events))
 
     def _usable(self, events: list[Event]) -> tuple[list[Event], Tensors]:
         """The events whose features are finite, and their tensors; the others become dead letters."""
@@ -181,9 +185,7 @@ class Infer:
         parts = isolate(events, lambda rows: self._tensors(events[rows]), "infer")
         if not parts:
             return [], {}
-        tensors = parts[0][1]
-        if len(parts) > 1:
-            tensors = {name: np.concatenate([part[name] for _, part in parts]) for name in tensors}
+        tensors = _joined(events, parts)
         events = [event for event in events if event.verdict is None]
         finite = finite_rows(tensors)
         if finite.all():
@@ -193,3 +195,18 @@ class Infer:
                 event.verdict = _UNUSABLE
         kept = [event for event in events if event.verdict is None]
         return kept, {name: array[finite] for name, array in tensors.items()}
+
+
+def _joined(events: Sequence[Event], parts: list[tuple[slice, Tensors]]) -> Tensors:
+    """The parts as one batch. Where a dimension is open, one that differs from the first's cannot be in it."""
+    shapes = {name: array.shape[1:] for name, array in parts[0][1].items()}
+    fitting = []
+    for rows, part in parts:
+        if {name: array.shape[1:] for name, array in part.items()} == shapes:
+            fitting.append(part)
+        else:
+            for event in events[rows]:
+                event.verdict = _UNEQUAL
+    if len(fitting) == 1:
+        return fitting[0]
+    return {name: np.concatenate([part[name] for part in fitting]) for name in shapes}

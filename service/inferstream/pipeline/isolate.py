@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from inferstream.events.envelope import Event, Verdict
 from inferstream.events.outcome import Cause, Status
+from inferstream.tasks.task import WrongTensor
 
 T = TypeVar("T")
 
@@ -22,7 +23,8 @@ def _halve(events: Sequence[Event], rows: slice, work: Callable[[slice], T], sta
         return [(rows, work(rows))]
     except Exception as error:
         if rows.stop - rows.start <= 1:
-            detail = f"the task's code failed on this event ({type(error).__name__})"
+            why = str(error) if isinstance(error, WrongTensor) else type(error).__name__
+            detail = f"the task's code failed on this event ({why})"
             for event in events[rows]:
                 event.verdict = Verdict(Status.DEAD_LETTERED, Cause.TASK_FAILED, stage, detail)
             return []

@@ -16,6 +16,26 @@ from inferstream.errors import SettingsError
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
+DTYPES: Mapping[str, type[np.generic]] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+}
+"""Triton's datatypes of fixed size as numpy has them."""
+
+
+class WrongTensor(ValueError):
+    """A task's tensors are not what it declares. Says which, its shape and type; never what it holds."""
+
 
 class TensorSpec(NamedTuple):
     """A named tensor of the model: Triton datatype and the shape of one row (without the batch axis; -1: any)."""
@@ -102,3 +122,29 @@ def finite_rows(tensors: Tensors) -> npt.NDArray[np.bool_]:
         if array.dtype.kind == "f":
             finite &= np.isfinite(array).reshape(rows, -1).all(axis=1)
     return finite
+
+
+def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether a shape agrees with another in which -1 stands for any size."""
+    return len(shape) == len(wanted) and all(a == b or -1 in (a, b) for a, b in zip(shape, wanted, strict=True))
+
+
+def as_declared(specs: Sequence[TensorSpec], tensors: Tensors, rows: int) -> Tensors:
+    """The tensors of so many events, each in its declared type and shape. Raises WrongTensor."""
+    for name, array in tensors.items():
+        if np.shape(array)[:1] != (rows,):
+            raise WrongTensor(f"tensor '{name}' has shape {list(np.shape(array))} for {rows} events")
+    return {**tensors, **{spec.name: _as_declared(spec, tensors) for spec in specs}}
+
+
+def _as_declared(spec: TensorSpec, tensors: Tensors) -> npt.NDArray[Any]:
+    if spec.name not in tensors:
+        raise WrongTensor(f"tensor '{spec.name}' is declared and not given")
+    array, wanted = np.asarray(tensors[spec.name]), np.dtype(DTYPES[spec.datatype])
+    if not np.can_cast(array.dtype, wanted, "same_kind"):
+        raise WrongTensor(f"tensor '{spec.name}' is {array.dtype}, declared is {spec.datatype}")
+    if not fits(array.shape[1:], spec.shape):
+        raise WrongTensor(
+            f"tensor '{spec.name}' has shape {list(array.shape[1:])} a row, declared is {list(spec.shape)}"
+        )
+    return array.astype(wanted, copy=False)

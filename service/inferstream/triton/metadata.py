@@ -5,7 +5,7 @@ from typing import Any
 
 from inferstream.errors import ContractMismatch
 from inferstream.tasks import TensorSpec
-from inferstream.triton.tensors import DTYPES, fits
+from inferstream.tasks.task import DTYPES, fits
 
 
 def compare(metadata: Any, config: Any, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:

@@ -1,6 +1,6 @@
 """Arrays to requests and responses to arrays, on the raw protocol messages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,22 +10,7 @@ from tritonclient.grpc import service_pb2
 from inferstream.errors import ModelError
 from inferstream.events.outcome import Cause
 from inferstream.tasks import Tensors, TensorSpec
-
-DTYPES: Mapping[str, type[np.generic]] = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "UINT16": np.uint16,
-    "UINT32": np.uint32,
-    "UINT64": np.uint64,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
-}
-"""Triton's datatypes of fixed size as numpy has them."""
+from inferstream.tasks.task import DTYPES, fits
 
 
 def request(
@@ -63,11 +48,6 @@ def arrays(response: Any, outputs: Sequence[TensorSpec], rows: int) -> Tensors:
             raise _garbage(f"output '{spec.name}' holds numbers that are not finite")
         found[spec.name] = array.reshape(shape)
     return found
-
-
-def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    """Whether a shape agrees with another in which -1 stands for any size."""
-    return len(shape) == len(wanted) and all(a == b or -1 in (a, b) for a, b in zip(shape, wanted, strict=True))
 
 
 def _garbage(what: str) -> ModelError:

@@ -25,6 +25,13 @@ def test_an_outcome_is_one_line_with_its_result() -> None:
         assert part in text
 
 
+def test_what_a_producer_chose_cannot_steer_the_terminal() -> None:
+    body = {"event_id": "\x1b[31mX\n17:00 fake", "result": [0.5, "\x1b[2J"], "cause": "slow"}
+    text = line(record(msgspec.msgpack.encode(body), (headers.OUTCOME, b"scored")), False).plain
+    assert text.isprintable()
+    assert "\\x1b[31mX\\n17:00 fake" in text
+
+
 def test_a_dead_letter_says_why_and_not_what() -> None:
     given = (
         (dead_letter.CAUSE, b"invalid"),

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Literal
 
 import msgspec
+import numpy as np
 import pytest
 
 from inferstream.errors import ContractMismatch, ModelError
@@ -16,7 +17,7 @@ from inferstream.pipeline.interfaces import OutRecord
 from inferstream.pipeline.topology import Pipeline, Ports, Timing
 from inferstream.settings import BatchingSettings, PipelineSettings
 from inferstream.signals import Signals
-from inferstream.tasks import Task
+from inferstream.tasks import Task, TensorSpec
 from inferstream.testing import FakeBroker, FakeModel, FakeSink, FakeSource, MeanTask, StoredRecord
 
 GROUP = "g"
@@ -439,6 +440,54 @@ async def test_an_event_the_task_fails_on_costs_only_itself(bad: str) -> None:
         else:
             assert outcome["result"] == {"mean": 2.0, "is_high": False}
     assert len(world.broker.records("dead")) == 9
+
+
+class Ragged(MeanTask):
+    """A user's task whose event type allows any number of values; the model's input is of one size, or of any."""
+
+    event_type: ClassVar[Any] = dict
+    of: ClassVar[Any] = np.float32
+
+    def tensors(self, events: Sequence[Any]) -> Any:
+        return {"values": np.array([event["values"] for event in events], self.of)}
+
+    def decide(self, events: Sequence[Any], tensors: Any, outputs: Any) -> Any:
+        return outputs["mean"][:, 0].tolist()
+
+    def rules(self, events: Sequence[Any], tensors: Any) -> Any:
+        return [0.0] * len(events)
+
+
+class OpenRagged(Ragged):
+    inputs: ClassVar[tuple[TensorSpec, ...]] = (TensorSpec("values", "FP32", (-1,)),)
+
+
+class Textual(Ragged):
+    of: ClassVar[Any] = np.str_
+
+
+@pytest.mark.parametrize(
+    ("task", "model_is_up", "dead", "said"),
+    [
+        (Ragged(), True, {1, 4}, "tensor 'values' has shape [2] a row, declared is [3]"),
+        (Ragged(), False, {1, 4}, "tensor 'values' has shape [2] a row, declared is [3]"),
+        (OpenRagged(), True, {1, 4}, "the task must pad"),
+        (Textual(), True, {0, 1, 2, 3, 4, 5}, "declared is FP32"),
+    ],
+)
+async def test_events_of_another_shape_than_declared_cost_only_themselves(
+    task: Task, model_is_up: bool, dead: set[int], said: str
+) -> None:
+    """The stream goes on, with the model and without, and the dead letter says what is wrong."""
+    world = World(task, slo_ms=300)
+    world.model.is_up = model_is_up
+    for i in range(6):
+        world.write(encode({"id": str(i), "values": [1.0, 2.0] if i in (1, 4) else [1.0, 2.0, 3.0]}))
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 6)
+    found = {i: outcome for i, outcome in enumerate(world.outcomes()) if outcome["outcome"] == "dead_lettered"}
+    assert set(found) == dead
+    assert all(said in outcome["detail"] for outcome in found.values())
 
 
 async def test_numpys_numbers_in_a_result_are_written_as_plain_ones() -> None:
