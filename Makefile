@@ -24,7 +24,7 @@ test: $(READY) lint ## lint, types, import rules and all tests that are not slow
 test-slow: $(READY) ## what is long: chaos and soak; SHORT=1 for the short form
 	INFERSTREAM_SHORT=$(SHORT) $(BIN)/pytest -q -m slow --timeout 1800 $(ARGS)
 
-bench-quick: $(READY) ## the service beside its ceilings, a hand-written loop and FastStream; less than ten minutes
+bench-quick: $(READY) ## the service beside its ceilings, a hand-written loop and FastStream; about ten minutes
 	$(BIN)/python -m loadtest bench --quick $(ARGS)
 
 bench: $(READY) ## everything of loadtest/RESULTS.md; takes hours

@@ -96,7 +96,7 @@ def _end_cleanly_on_sigterm() -> None:
 
 @app.command()
 def bench(
-    quick: Annotated[bool, typer.Option(help="less than ten minutes, with two peers")] = False,
+    quick: Annotated[bool, typer.Option(help="about ten minutes, with two peers")] = False,
     kafka: Annotated[
         str, typer.Option(help="apache, embedded, or host:port; default: apache where it can be had")
     ] = "",

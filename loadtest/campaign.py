@@ -1,6 +1,6 @@
 """Many runs that belong together: who, which scenarios, how often; in turns, so that a drifting machine is fair to all.
 
-`quick` takes less than ten minutes; `full` is what RESULTS.md is made of. Nothing that could not be run is left
+`quick` takes about ten minutes; `full` is what RESULTS.md is made of. Nothing that could not be run is left
 out in silence: it is in the document as unavailable, with its error.
 """
 
