@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 
@@ -26,6 +27,16 @@ def export(model: Classifier, file: Path, opset: int) -> None:
     assert program is not None  # noqa: S101 - dynamo=True always returns one
     file.parent.mkdir(parents=True, exist_ok=True)
     program.save(str(file), external_data=False)
+    _strip(file)
+
+
+def _strip(file: Path) -> None:
+    """Leave out where each node comes from: it names the builder's files and is most of the size."""
+    model = onnx.load(str(file))
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+    onnx.save(model, str(file))
 
 
 def difference(model: Classifier, file: Path, data: Dataset, rows: int = 4_096) -> float:
