@@ -9,7 +9,7 @@ from typing import Any
 
 from inferstream.events.envelope import Event
 from inferstream.events.outcome import Cause
-from inferstream.pipeline.infer import Infer
+from inferstream.pipeline.infer import Infer, Tried
 from inferstream.pipeline.interfaces import Clock, Model
 from inferstream.policy.batcher import Batcher, Call
 from inferstream.policy.order import EmitOrder
@@ -96,17 +96,17 @@ class Batching:
     async def _make(self, call: Call[Event], now: float) -> None:
         """A call to the model. Events that may be tried once more go back to the queue."""
         self._note_waiting(call.events, now)
-        was_answered = False
+        model, tried = self._models[call.endpoint], Tried(False)
         try:
-            was_answered, again = await self._infer.by_model(call.events, self._models[call.endpoint], call.deadline)
+            tried = await self._infer.by_model(call.events, model, call.deadline)
         finally:
-            self._batcher.done(call, self._clock.monotonic(), was_answered)
-        if again:
-            self._batcher.add(again)
-            waiting = set(map(id, again))
-            self._leave([event for event in call.events if id(event) not in waiting])
-        else:
-            self._leave(call.events)
+            self._batcher.done(call, self._clock.monotonic(), tried.was_answered)
+        if tried.refused:
+            self._send_due()  # to find who is at fault takes calls of its own; the others need not wait
+            await self._infer.bisect(tried.refused, model, call.deadline)
+        self._batcher.add(tried.again)
+        waiting = set(map(id, tried.again))
+        self._leave([event for event in call.events if id(event) not in waiting] if waiting else call.events)
         self._send_due()
 
     async def _miss(self, events: list[Event], now: float) -> None:

@@ -51,6 +51,14 @@ class Chain(NamedTuple):
     on_miss: Mapping[str, str]
 
 
+class Tried(NamedTuple):
+    """What came of a call: events to try `again` go back to the queue, those of a `refused` batch are bisected."""
+
+    was_answered: bool
+    again: Sequence[Event] = ()
+    refused: Sequence[Event] = ()
+
+
 class Infer:
     """The stage. Never raises for what a model does: every event it is given has a result, a verdict, or is retried.
 
@@ -80,24 +88,23 @@ class Infer:
         self._retried = signals.retries.cell(pipeline)
         self._results = {result: signals.batches.cell(pipeline, result) for result in ("scored", "fallback")}
 
-    async def by_model(self, events: list[Event], model: Model, deadline: float) -> tuple[bool, list[Event]]:
-        """Whether the model answered, and the events to try once more (they are left as they were)."""
+    async def by_model(self, events: list[Event], model: Model, deadline: float) -> Tried:
+        """One call, and the fallback chain for what it leaves and nobody tries again."""
         self._retries.called()
         usable, tensors = self._usable(events)
         if not usable:
-            return False, []
+            return Tried(False)
         try:
             await self._call(usable, tensors, model, deadline)
         except ModelError as error:
             cause = Cause(error.cause)
             if cause is Cause.MODEL_REJECTED:
-                await self._bisect(usable, tensors, model, deadline)
-                return True, []
+                return Tried(True, refused=usable)
             again = self._may_try_again(usable, cause)
             tried = set(map(id, again))
             await self.without_model([e for e in usable if id(e) not in tried] if again else usable, cause)
-            return False, again
-        return True, []
+            return Tried(False, again=again)
+        return Tried(True)
 
     async def without_model(self, events: list[Event], cause: Cause) -> None:
         """The student if there is one and it works, else the rules; or what the events' classes want instead."""
@@ -135,9 +142,10 @@ class Infer:
         self._results["scored"].add()
         self._decide(Answer(events, tensors, outputs, Provenance(answerer, started, int(took * 1e6))))
 
-    async def _bisect(self, events: list[Event], tensors: Tensors, model: Model, deadline: float) -> None:
+    async def bisect(self, refused: Sequence[Event], model: Model, deadline: float) -> None:
         """The model refused the batch: find the events at fault by halving, so that they cost only themselves."""
         now = self._clock.monotonic()
+        events, tensors = self._usable(list(refused))
         if len(events) == 1:
             events[0].verdict = _REJECTED
             return

@@ -442,6 +442,67 @@ async def test_an_event_the_task_fails_on_costs_only_itself(bad: str) -> None:
     assert len(world.broker.records("dead")) == 9
 
 
+async def test_a_refused_batch_costs_only_the_events_at_fault() -> None:
+    """The model says no to the whole batch; its good events are scored all the same."""
+    world = World()
+
+    def refuse(call: int, tensors: Any) -> None:
+        if (tensors["values"] == 666).any():
+            raise ModelError(Cause.MODEL_REJECTED, "no")
+
+    world.model.fails = refuse
+    for i in range(16):
+        world.write(encode({"id": str(i), "values": [666.0 if i in (3, 11) else 1.0, 1.0, 1.0]}))
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 16)
+    assert [o["outcome"] for o in world.outcomes()] == [
+        "dead_lettered" if i in (3, 11) else "scored" for i in range(16)
+    ]
+    assert {o.get("cause") for o in world.outcomes()} == {None, "model_rejected"}
+    assert len(world.broker.records("dead")) == 2
+
+
+async def test_a_failed_call_is_tried_once_more_while_there_is_time() -> None:
+    """A server that hiccups costs no score; one that goes on failing is not asked for ever."""
+    world = World(slo_ms=5_000)
+
+    def fail(call: int, tensors: Any) -> None:
+        if call != 1:
+            raise ModelError(Cause.MODEL_ERROR, "hiccup")
+
+    world.model.fails = fail
+    async with running(world.pipeline()):
+        for count in (1, 2):
+            world.write_readings(1)
+            await world.until(lambda wanted=count: world.committed() == wanted)  # type: ignore[misc]
+    first, second = world.outcomes()
+    assert first["outcome"] == "scored"
+    assert second["outcome"] == "fallback"
+    assert second["cause"] == "model_error"
+    assert len(world.model.calls) == 3  # the budget is a share of the calls: it is empty after one
+
+
+@pytest.mark.parametrize(("on_miss", "expected"), [("fallback", "fallback"), ("expire", "expired")])
+async def test_what_the_model_cannot_make_is_as_its_class_wants(on_miss: Any, expected: str) -> None:
+    """A model that takes longer than there is time."""
+    world = World(slo_ms=100, on_miss=on_miss)
+    world.model.delay = 1.0
+    world.write_readings(3)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 3)
+    assert {outcome["outcome"] for outcome in world.outcomes()} == {expected}
+
+
+async def test_a_class_that_may_be_late_is_scored_late() -> None:
+    """The score matters more than the deadline; the outcome says that it was missed."""
+    world = World(slo_ms=50, on_miss="score_late")
+    world.write(encode({"id": "old", "values": [1.0, 2.0, 3.0]}), 0, age_ms=10_000)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 1)
+    (outcome,) = world.outcomes()
+    assert (outcome["outcome"], outcome["deadline_met"]) == ("scored", False)
+
+
 class Ragged(MeanTask):
     """A user's task whose event type allows any number of values; the model's input is of one size, or of any."""
 
