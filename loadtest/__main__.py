@@ -1,4 +1,4 @@
-"""The command line of the load tool: `python -m loadtest run SCENARIO`, `python -m loadtest list`."""
+"""The command line of the load tool: `list`, `run SCENARIO`, `bench` and `report RESULTS.json`."""
 
 import asyncio
 import json
@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,12 +15,15 @@ from rich.console import Console
 from rich.table import Table
 
 from inferstream.errors import InferstreamError
-from loadtest import campaign, contestants, report, scenario, store
+from loadtest import contestants, estimate, forms, report, scenario, store
 from loadtest.bench import YOURS, Bench
-from loadtest.errors import ContestantUnavailable, ScenarioError
+from loadtest.campaign import Campaign
+from loadtest.errors import ContestantUnavailable, ScenarioError, hint
+from loadtest.forms import Form, Wish
+from loadtest.place import Topics
 from loadtest.result import Run
-from loadtest.run import Topics
 
+_BROKERS = ("embedded", "apache")
 _WIDTH = 130  # of a table that no terminal limits
 
 app = typer.Typer(
@@ -27,7 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Measures the service and its peers under load: every event is accounted for.",
+    help="Measures how much of what is sent is answered in time, by the service and its peers. Begin with `list`.",
 )
 
 
@@ -48,37 +52,59 @@ def main() -> None:
 @app.command("list")
 def list_all() -> None:
     """The scenarios and the contestants there are."""
+    typer.echo("Scenarios:")
     for name in scenario.names():
         typer.echo(f"{name:16} {scenario.load(name).about}")
-    typer.echo(f"contestants: {', '.join(['service', 'passthrough', *contestants.peers()])}")
+    typer.echo("\nContestants:")
+    for name in contestants.names():
+        typer.echo(f"{name:16} {contestants.find(name).title}")
 
 
 @app.command()
 def run(
     scenario_name: Annotated[str, typer.Argument(metavar="SCENARIO", help="a name from `list`, or a YAML file")],
-    contestant: Annotated[list[str], typer.Option(help="who is measured; may be given more than once")] = ["service"],  # noqa: B006
-    kafka: Annotated[str, typer.Option(help="embedded, apache, or host:port of a broker")] = "embedded",
-    triton: Annotated[str | None, typer.Option(help="host:port of a Triton (gRPC) instead of a local one")] = None,
-    source: Annotated[str | None, typer.Option("--input", help="topic your running service reads")] = None,
-    target: Annotated[str | None, typer.Option("--output", help="topic it writes")] = None,
-    dead_letters: Annotated[str | None, typer.Option(help="its dead-letter topic")] = None,
-    options: Annotated[str, typer.Option(help="the contestant's options, a JSON object")] = "{}",
-    seed: Annotated[int, typer.Option(help="of arrivals and events")] = 1,
-    out: Annotated[Path | None, typer.Option(file_okay=False, help="folder for results.json")] = None,
+    contestant: Annotated[
+        list[str], typer.Option(metavar="NAME", help="who is measured; may be given more than once")
+    ] = ["service"],  # noqa: B006
+    kafka: Annotated[
+        str, typer.Option(metavar="KAFKA", help="embedded, apache (needs Java 17 and Maven), or host:port of yours")
+    ] = "embedded",
+    triton: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="a Triton of yours (gRPC) instead of a local one")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--input", metavar="TOPIC", help="topic that your running service reads")
+    ] = None,
+    target: Annotated[str | None, typer.Option("--output", metavar="TOPIC", help="topic that it writes")] = None,
+    dead_letters: Annotated[
+        str | None, typer.Option(metavar="TOPIC", help="its dead-letter topic, if it has one")
+    ] = None,
+    options: Annotated[
+        str, typer.Option(metavar="JSON", help='the contestants\' options, as {"batching.max_batch_size": 64}')
+    ] = "{}",
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="of arrivals and events")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", file_okay=False, help="where results.json goes; default: nowhere")
+    ] = None,
 ) -> None:
-    """Measure. With --input and --output your own service is measured, and nothing but Kafka need be told."""
+    """Play one scenario, print its figures. With --input and --output a service of yours is measured, on your Kafka."""
     asked = scenario.load(scenario_name)
+    _check_broker(kafka)
     topics = _topics(source, target, dead_letters, kafka)
     names = [YOURS] if topics is not None else contestant
+    for name in contestant:
+        contestants.find(name)
+    chosen = _options(options)
     machine = store.machine()
 
     async def work() -> tuple[list[Run], dict[str, str], Bench]:
         _end_cleanly_on_sigterm()
         async with Bench(kafka, triton=triton, topics=topics, progress=_tell) as bench:
-            return *await _play_all(bench, names, asked, _options(options), seed), bench
+            return *await _play_all(bench, names, asked, chosen, seed), bench
 
     runs, unavailable, bench = asyncio.run(work())
-    _print(runs)
+    if runs:
+        _print(runs)
     command = f"python -m loadtest {shlex.join(sys.argv[1:])}"
     content = store.document(machine, [command], bench.calibrations.get("paced"), runs, unavailable=unavailable)
     if out is not None:
@@ -96,25 +122,57 @@ def _end_cleanly_on_sigterm() -> None:
 
 @app.command()
 def bench(
-    quick: Annotated[bool, typer.Option(help="about ten minutes, with two peers")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="two peers, three loads; under ten minutes")] = False,
+    medium: Annotated[bool, typer.Option("--medium", help="all peers, all promises; about forty minutes")] = False,
+    rounds: Annotated[int | None, typer.Option(min=1, metavar="N", help="rounds of everything")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, metavar="S", help="length of runs at an even rate, soak too")
+    ] = None,
+    slo_ms: Annotated[list[int], typer.Option(min=1, metavar="MS", help="SLOs of scenario goodput")] = [],  # noqa: B006
+    load: Annotated[
+        list[float], typer.Option(min=0.01, metavar="X", help="loads of scenario goodput, 1 being all the model can do")
+    ] = [],  # noqa: B006
+    contestant: Annotated[list[str], typer.Option(metavar="NAME", help="only this one")] = [],  # noqa: B006
+    scenario_name: Annotated[
+        list[str], typer.Option("--scenario", metavar="SCENARIO", help="only this one, a name from `list`")
+    ] = [],  # noqa: B006
     kafka: Annotated[
-        str, typer.Option(help="apache, embedded, or host:port; default: apache where it can be had")
+        str,
+        typer.Option(metavar="KAFKA", help="apache, embedded, or host:port; default: apache where Java and Maven are"),
     ] = "",
-    out: Annotated[Path, typer.Option(file_okay=False, help="folder of the report")] = Path(".inferstream/bench"),
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", file_okay=False, help="where results.json and the report go")
+    ] = Path(".inferstream/bench"),
 ) -> None:
-    """The service, the ceilings and the peers side by side; writes results.json and the report."""
+    """Many runs side by side, in rounds, and a report of them. All of it takes hours; see --quick and --medium.
+
+    The other options narrow it; --slo-ms, --load, --contestant and --scenario may be given more than once.
+    """
+    _check_broker(kafka or "embedded")
     broker = kafka or ("apache" if shutil.which("java") and shutil.which("mvn") else "embedded")
-    asked = campaign.quick() if quick else campaign.full(contestants.peers())
+    wish = Wish(rounds, seconds, slo_ms, load, contestant, scenario_name)
+    asked = forms.narrow(_form(quick, medium), wish)
     command = f"python -m loadtest {shlex.join(sys.argv[1:])}"
+    tuning = ", and the tuning of the peers" if asked.tuned else ""
+    _tell(f"this takes about {estimate.words(estimate.of_form(asked) + estimate.START_SECONDS)}{tuning}")
+    _tell(f"what is measured is kept in {out / 'results.json'} after every round")
 
     async def work() -> dict[str, Any]:
+        _end_cleanly_on_sigterm()
         async with Bench(broker, progress=_tell) as place:
-            return await campaign.run(place, asked, [command])
+            return await Campaign(place, asked, [command], partial(store.save, out)).run()
 
     document = asyncio.run(work())
-    store.save(out, document)
     _print(document["runs"])
     _report(document, out)
+
+
+def _form(quick: bool, medium: bool) -> Form:
+    if quick and medium:
+        raise ScenarioError("give --quick or --medium, not both")
+    if quick:
+        return forms.quick()
+    return forms.medium(contestants.peers()) if medium else forms.full(contestants.peers())
 
 
 app.command("report")(report.command)
@@ -122,7 +180,7 @@ app.command("report")(report.command)
 
 def _report(document: dict[str, Any], out: Path) -> None:
     page = report.write(document, out)
-    for line in report.ratio_lines(document):
+    for line in (*report.promise_lines(document), *report.ratio_lines(document)):
         typer.echo(line)
     _tell(f"the report is in {page}")
 
@@ -141,10 +199,15 @@ async def _play_all(
     return runs, unavailable
 
 
+def _check_broker(kafka: str) -> None:
+    if kafka not in _BROKERS and ":" not in kafka:
+        raise ScenarioError(f"--kafka {kafka}: {hint(kafka, [*_BROKERS, 'host:port'])}")
+
+
 def _topics(source: str | None, target: str | None, dead_letters: str | None, kafka: str) -> Topics | None:
     if source is None and target is None and dead_letters is None:
         return None
-    if source is None or target is None or kafka in ("embedded", "apache"):
+    if source is None or target is None or kafka in _BROKERS:
         raise ScenarioError("topics of your own need --kafka host:port, --input and --output")
     return Topics(source, target, dead_letters)
 

@@ -5,6 +5,7 @@ duplicate; a record of an event that was never sent is a phantom. Both are count
 in time + late + fallback + expired + dead-lettered + lost = sent, each counted on its own.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -63,8 +64,9 @@ class Books(NamedTuple):
         return np.isin(self.status, (Status.SCORED, Status.FALLBACK))
 
 
-def settle(intended_ns: Ints, received: Received, slo_ms: int, warm_up: Flags) -> Books:
-    """The books of the events that are not warm-up. The deadline is the record's timestamp plus the SLO, in ms."""
+def settle(intended_ns: Ints, received: Received, slo_ms: int | Ints, warm_up: Flags) -> Books:
+    """The books of the events that are not warm-up. The deadline is the record's timestamp plus the SLO, in ms, which
+    is that of all events or of each."""
     known = _is_known(intended_ns, received)
     outcome, letter = known & ~received.is_letter, known & received.is_letter
     first, repeats = _first_rows(received, outcome)
@@ -80,7 +82,8 @@ def settle(intended_ns: Ints, received: Received, slo_ms: int, warm_up: Flags) -
     sent_ms = intended_ns[sequences] / _MS_NS
     append_ms[sequences] = np.maximum(received.append_ms[rows] - sent_ms, 0.0)
     receipt_ms[sequences] = np.maximum(received.receipt_ns[rows] / _MS_NS - sent_ms, 0.0)
-    in_time[sequences] = received.append_ms[rows] <= intended_ns[sequences] // _MS_NS + slo_ms
+    deadlines_ms = intended_ns // _MS_NS + slo_ms
+    in_time[sequences] = received.append_ms[rows] <= deadlines_ms[sequences]
     counted = ~warm_up
     return Books(
         intended_ns[counted],
@@ -125,7 +128,8 @@ def figures(books: Books, begin_ns: int, seconds: float) -> dict[str, Any]:
         "duplicates": books.duplicates,
         "phantoms": books.phantoms,
         "goodput_per_s": round(counts["in_time"] / seconds, 2),
-        "answered_per_s": _rate(books),
+        "answered_per_s": _rate(books, answered),
+        "expired_per_s": _rate(books, (books.status == Status.EXPIRED) & (books.intended_ns < begin_ns)),
         "answered_in_time_ratio": round((counts["in_time"] + fallback_in_time) / max(1, sent), 6),
         "append_ms": percentiles(books.append_ms[answered]),
         "receipt_ms": percentiles(books.receipt_ms[answered]),
@@ -134,9 +138,33 @@ def figures(books: Books, begin_ns: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def _rate(books: Books) -> float | None:
-    """Answers per second of the brokers' time, from the first tenth to the last: of a backlog, the throughput."""
-    at_ms = np.sort(books.intended_ns[books.is_answered] / _MS_NS + books.append_ms[books.is_answered])
+def of_classes(books: Books, class_of: npt.NDArray[np.uint8], slos_ms: Mapping[str, int]) -> dict[str, Any]:
+    """By SLO class: how many of its events were sent, what became of them, and how late answers were."""
+    return {name: _of_class(books, class_of == number, slo_ms) for number, (name, slo_ms) in enumerate(slos_ms.items())}
+
+
+def _of_class(books: Books, mine: Flags, slo_ms: int) -> dict[str, Any]:
+    scored, fallback = (mine & (books.status == status) for status in (Status.SCORED, Status.FALLBACK))
+    return {
+        "slo_ms": slo_ms,
+        "sent": int(mine.sum()),
+        "in_time": int((scored & books.is_in_time).sum()),
+        "fallback_in_time": int((fallback & books.is_in_time).sum()),
+        "append_ms": percentiles(books.append_ms[mine & books.is_answered]),
+    }
+
+
+def score_after_s(books: Books, at_ns: int) -> float | None:
+    """Seconds from this moment to the next append of a model's score that is in time; None if there is none."""
+    scored = (books.status == Status.SCORED) & books.is_in_time
+    after_ns = books.intended_ns[scored] - at_ns + books.append_ms[scored] * _MS_NS
+    later = after_ns[after_ns >= 0]
+    return round(float(later.min()) / _SECOND_NS, 3) if len(later) else None
+
+
+def _rate(books: Books, wanted: Flags) -> float | None:
+    """Outcomes per second of the brokers' time, from the first tenth to the last: of a backlog, the throughput."""
+    at_ms = np.sort(books.intended_ns[wanted] / _MS_NS + books.append_ms[wanted])
     begin = len(at_ms) // 10
     if len(at_ms) < 10 or at_ms[-1] <= at_ms[begin]:
         return None

@@ -19,9 +19,10 @@ from loadtest.calibration import Calibration
 from loadtest.ceilings import triton_alone
 from loadtest.contestants import Options
 from loadtest.errors import ScenarioError
+from loadtest.place import Place, Topics
 from loadtest.repository import Pace
 from loadtest.result import Run
-from loadtest.run import Conductor, Place, Topics
+from loadtest.run import Conductor
 from loadtest.scenario import Scenario
 from loadtest.verdict import is_sustained
 
@@ -100,7 +101,14 @@ class Bench:
         found = None if contestant == YOURS else contestants.find(contestant)
         if (found is None) != (self._topics is not None):
             raise ScenarioError(f"contestant '{YOURS}' and topics of your own belong together: give both or none")
-        self._progress(f"{contestant}: {scenario.name} for {scenario.seconds:g} s")
+        if scenario.instances > 1 and self._kafka == "embedded":
+            raise ScenarioError(
+                f"scenario {scenario.name} needs --kafka apache: the embedded broker has no room in a "
+                "group for a second member"
+            )
+        load = getattr(scenario.arrivals, "load", None)
+        pace = "" if load is None else f", load {load:g}"
+        self._progress(f"{contestant}: {scenario.name}, SLO {scenario.slo_ms} ms{pace}, for {scenario.seconds:g} s")
         conductor = Conductor(self.place, found, scenario, options=options or {}, seed=seed, capacity=capacity)
         return await conductor.run()
 
@@ -137,6 +145,8 @@ class Bench:
                 )
             )
         kafka = stack.endpoints.kafka if stack is not None and is_local else self._kafka
+        if is_local:
+            topics.warm_up(kafka)
         topics.partitions(kafka, *(topic for topic in self._topics or () if topic is not None))
         return Place(
             kafka=kafka,

@@ -1,136 +1,156 @@
-"""Many runs that belong together: who, which scenarios, how often; in turns, so that a drifting machine is fair to all.
+"""Many runs that belong together, in turns, so that a drifting machine is fair to all.
 
-`quick` takes about ten minutes; `full` is what RESULTS.md is made of. Nothing that could not be run is left
-out in silence: it is in the document as unavailable, with its error.
+Nothing that could not be run is left out in silence: a contestant that cannot be had is in the document as unavailable,
+a run that failed as failed, each with its error; the other runs of a contestant count all the same.
 """
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
-from itertools import product
-from typing import Any, NamedTuple
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from loadtest import contestants, scenario, store
+from inferstream.errors import InferstreamError
+from loadtest import contestants, estimate, scenario, store
 from loadtest.bench import Bench
 from loadtest.calibration import Measured
 from loadtest.ceilings import triton_alone
+from loadtest.cells import THROUGHPUT
 from loadtest.contestants import Options
 from loadtest.errors import LoadTestError
+from loadtest.forms import Form, Part
 from loadtest.peers.flink_model_triton import __main__ as flink_model_triton
 from loadtest.result import Run
 from loadtest.scenario import Scenario
 
-_THROUGHPUT = "throughput"
-_SHORT_GRID_SECONDS = 1.0
+_SHORT_GRID_SECONDS = 0.7
+_FLINK_S_OWN = "flink-model-triton"
+_MOST_FAILURES = 3
 
 
-class Part(NamedTuple):
-    """Scenarios that these contestants run in turns, so many rounds."""
+class Campaign:
+    """All runs of a form on one bench; used once. `keep` is given the document of results now and then, so that what
+    was measured outlives an end that comes too early."""
 
-    contestants: Sequence[str]
-    scenarios: Sequence[Scenario]
-    rounds: int
+    def __init__(
+        self, bench: Bench, form: Form, commands: Sequence[str], keep: Callable[[dict[str, Any]], object]
+    ) -> None:
+        self._bench = bench
+        self._form = form
+        self._commands = commands
+        self._keep = keep
+        self._machine = store.machine()
+        self._options: dict[str, Options] = {}
+        self._grids: dict[str, Any] = {}
+        self._unavailable: dict[str, str] = {}
+        self._failed: list[dict[str, Any]] = []
+        self._in_a_row: Counter[str] = Counter()
+        self._runs: list[Run] = []
+        self._more: dict[str, Any] = {}
+        self._total_s = estimate.of_form(form)
+        self._plays = sum(part.rounds * len(part.contestants) * len(part.scenarios) for part in form.parts)
+        self._done: list[tuple[float, float]] = []
 
+    async def run(self) -> dict[str, Any]:
+        """All of it; the document of results."""
+        names = dict.fromkeys(name for part in self._form.parts for name in part.contestants)
+        for name in names:
+            await self._prepare(name)
+        await self._bench.calibrate()
+        for name in self._form.tuned:
+            await self._tune(name)
+        for part in self._form.parts:
+            await self._play(part)
+        await self._ask_directly()
+        if "flink" in self._form.tuned:
+            self._more["findings"] = {_FLINK_S_OWN: await asyncio.to_thread(flink_model_triton.attempt)}
+        return self._save()
 
-class Campaign(NamedTuple):
-    """What is run, and for whom the best options of a grid are looked for first."""
+    async def _prepare(self, name: str) -> None:
+        """Install it before the clock runs."""
+        _tell(f"preparing {name}")
+        try:
+            await contestants.find(name).prepare()
+        except LoadTestError as error:
+            self._give_up(name, str(error))
 
-    parts: Sequence[Part]
-    tuned: Sequence[str]
+    async def _play(self, part: Part) -> None:
+        """The rounds: scenario by scenario, all contestants in turn, in the other direction every second round."""
+        for round_ in range(part.rounds):
+            order = list(part.contestants) if round_ % 2 == 0 else list(reversed(part.contestants))
+            for asked in part.scenarios:
+                for name in order:
+                    await self._try(name, asked, round_ + 1)
+            self._save()
 
-
-def quick() -> Campaign:
-    """The ceilings; the service, a hand-written loop and FastStream at half, all and twice of the model's capacity."""
-    three = ["service", "confluent", "faststream"]
-    loads = [_at(scenario.load("goodput"), slo_ms=50, load=load, seconds=10, warm_up_s=1) for load in (0.5, 1.0, 2.0)]
-    return Campaign(
-        [Part(["passthrough", *three], [scenario.load(_THROUGHPUT), _idle()], 1), Part(three, loads, 3)], []
-    )
-
-
-def full(peers: Sequence[str]) -> Campaign:
-    """Every contestant; every scenario; three rounds."""
-    everyone = ["service", *peers]
-    curve = [
-        _at(scenario.load("goodput"), slo_ms=slo_ms, load=load, seconds=8, warm_up_s=2)
-        for slo_ms, load in product((20, 50, 100), (0.1, 0.5, 0.8, 0.95, 1.1, 1.5, 2.0))
-    ]
-    faults = [scenario.load(name) for name in ("spike", "bursts", "triton_paused", "triton_restarted", "triton_slow")]
-    own = [scenario.load(name) for name in ("backlog", "rebalance", "json_vs_msgpack")]
-    return Campaign(
-        [
-            Part(["passthrough", *everyone], [scenario.load(_THROUGHPUT), _idle()], 3),
-            Part(everyone, curve, 3),
-            Part(["service", "confluent", "faststream", "flink"], faults, 1),
-            Part(["service"], own, 1),
-        ],
-        peers,
-    )
-
-
-async def run(bench: Bench, campaign: Campaign, commands: Sequence[str]) -> dict[str, Any]:
-    """All of it; the document of results."""
-    machine = store.machine()
-    await bench.calibrate()
-    unavailable: dict[str, str] = {}
-    grids: dict[str, Any] = {}
-    options: dict[str, Options] = {}
-    for name in campaign.tuned:
-        await _tune(bench, name, grids, options, unavailable)
-    runs: list[Run] = []
-    for part in campaign.parts:
-        runs += await _play(bench, part, options, unavailable)
-    document = store.document(
-        machine, commands, bench.calibrations["paced"], runs, grids=grids, unavailable=unavailable
-    )
-    rows = await triton_alone.measure(
-        bench.place.triton, "fraud", batches=triton_alone.BATCHES, seconds=_SHORT_GRID_SECONDS, in_flight=(1, 2, 4)
-    )
-    document["triton_alone"] = [_figures(row) for row in rows]
-    if "flink" in campaign.tuned:
-        document["findings"] = {"flink-model-triton": await asyncio.to_thread(flink_model_triton.attempt)}
-    return document
-
-
-async def _play(bench: Bench, part: Part, options: Mapping[str, Options], unavailable: dict[str, str]) -> list[Run]:
-    """The rounds: scenario by scenario, all contestants in turn, in the other direction every second round."""
-    runs: list[Run] = []
-    for round_, asked in product(range(part.rounds), part.scenarios):
-        order = list(part.contestants) if round_ % 2 == 0 else list(reversed(part.contestants))
-        for name in order:
-            if name in unavailable:
-                continue
+    async def _try(self, name: str, asked: Scenario, seed: int) -> None:
+        guess_s, began = estimate.of_run(name, asked), time.monotonic()
+        if name not in self._unavailable:
             try:
-                runs += await bench.play(name, asked, options=options.get(name), seed=round_ + 1)
-            except LoadTestError as error:
-                _tell(f"{name} {asked.name}: {error}")
-                unavailable[name] = str(error)
-    return runs
+                self._runs += await self._bench.play(name, asked, options=self._options.get(name), seed=seed)
+                self._in_a_row[name] = 0
+            except InferstreamError as error:
+                self._note_failure(name, asked, seed, str(error))
+            self._done.append((guess_s, time.monotonic() - began))
+        else:
+            self._total_s -= guess_s
+            self._plays -= 1
+        left = estimate.words(estimate.left(self._total_s, self._done))
+        _tell(f"  {len(self._done)} of {self._plays} played, about {left} left")
 
+    def _note_failure(self, name: str, asked: Scenario, seed: int, why: str) -> None:
+        """One that fails again and again is not waited for any more; what it did before counts."""
+        _tell(f"{name} {asked.name}: {why}")
+        load = getattr(asked.arrivals, "load", None)
+        where = {"contestant": name, "scenario": asked.name, "slo_ms": asked.slo_ms, "load": load, "seed": seed}
+        self._failed.append({**where, "why": why})
+        self._in_a_row[name] += 1
+        if self._in_a_row[name] == _MOST_FAILURES:
+            self._give_up(name, f"given up after {_MOST_FAILURES} failed runs in a row; the last one: {why}")
 
-async def _tune(
-    bench: Bench, name: str, grids: dict[str, Any], options: dict[str, Options], unavailable: dict[str, str]
-) -> None:
-    """The options of a peer's grid with which it gets most events through; all are published."""
-    tried: list[dict[str, Any]] = []
-    try:
-        for choice in contestants.find(name).grid:
-            run_ = (await bench.play(name, scenario.load(_THROUGHPUT), options=choice))[0]
-            tried.append({"options": dict(choice), "metric": run_["answered_per_s"] or 0.0})
-    except LoadTestError as error:
-        unavailable[name] = str(error)
-        return
-    grids[name] = tried
-    options[name] = max(tried, key=lambda each: each["metric"])["options"]
+    def _give_up(self, name: str, why: str) -> None:
+        _tell(f"{name}: {why}")
+        self._unavailable[name] = why
 
+    async def _tune(self, name: str) -> None:
+        """The options of a peer's grid with which it gets most events through; all are published."""
+        tried: list[dict[str, Any]] = []
+        if name in self._unavailable:
+            return
+        try:
+            for choice in contestants.find(name).grid:
+                run_ = (await self._bench.play(name, scenario.load(THROUGHPUT), options=choice))[0]
+                tried.append({"options": dict(choice), "metric": run_["answered_per_s"] or 0.0})
+        except LoadTestError as error:
+            self._give_up(name, str(error))
+            return
+        self._grids[name] = tried
+        self._options[name] = max(tried, key=lambda each: each["metric"])["options"]
 
-def _idle() -> Scenario:
-    """A low rate with the real model: what the path itself costs in time."""
-    return _at(scenario.load("steady"), rate=500.0, seconds=10, warm_up_s=3)
+    async def _ask_directly(self) -> None:
+        """Both models without Kafka: all sizes of the real one, a single row of the paced one."""
+        url = self._bench.place.triton
+        sizes = {"batches": triton_alone.BATCHES, "in_flight": triton_alone.IN_FLIGHT}
+        real = await triton_alone.measure(url, "fraud", **sizes, seconds=_SHORT_GRID_SECONDS)
+        paced = await triton_alone.measure(url, "paced", batches=[1], in_flight=[1], seconds=_SHORT_GRID_SECONDS)
+        self._more["triton_alone"] = [
+            {"model": model, **_figures(row)} for model, rows in (("fraud", real), ("paced", paced)) for row in rows
+        ]
 
-
-def _at(asked: Scenario, **changes: Any) -> Scenario:
-    return asked.variant(**changes)
+    def _save(self) -> dict[str, Any]:
+        document = store.document(
+            self._machine,
+            self._commands,
+            self._bench.calibrations.get("paced"),
+            self._runs,
+            grids=self._grids,
+            unavailable=self._unavailable,
+            failed=self._failed,
+        )
+        document |= self._more
+        self._keep(document)
+        return document
 
 
 def _figures(row: Measured) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from loadtest.verdict import is_sustained
 
 SERVICE, PASSTHROUGH = "service", "passthrough"
 GOODPUT, THROUGHPUT, SUSTAINABLE, STEADY = "goodput", "throughput", "sustainable", "steady"
-SPIKE, BURSTS = "spike", "bursts"
+SPIKE, BURSTS, BACKLOG = "spike", "bursts", "backlog"
+SHARED_TRITON, TRITON_KILLED = "shared_triton", "triton_killed"
 _NO_PEERS = (SERVICE, PASSTHROUGH, "yours")
 _NEAR = 1.05  # rates of one setting; seeds make them differ by a little
 _SAME_RATE = 0.02
@@ -100,6 +101,12 @@ class Runs:
     def rounds(self, contestant: str, cell: Cell) -> Mapping[Round, Run]:
         """What a contestant did with it."""
         return self._rounds.get((contestant, cell), {})
+
+    def all_of(self, contestant: str) -> list[Run]:
+        """All its runs that count."""
+        mine = [run for (name, _), rounds in self._rounds.items() if name == contestant for run in rounds.values()]
+        searched = [run for runs in self._searches.get(contestant, {}).values() for run in runs]
+        return mine + [run for run in searched if run["void"] is None]
 
     def pairs(self, contestant: str, other: str, cell: Cell) -> list[tuple[Run, Run]]:
         """The runs of two that may be compared."""

@@ -18,9 +18,10 @@ import msgspec
 
 from inferstream.local import free_port
 from inferstream.settings import ENV_PREFIX
-from loadtest.errors import ContestantUnavailable, LoadTestError, ScenarioError
+from loadtest.errors import ContestantUnavailable, LoadTestError, ScenarioError, hint
 from loadtest.install import install
 from loadtest.processes import ROOT, Child, environment
+from loadtest.scenario import SloClass
 
 Options = Mapping[str, Any]
 
@@ -124,6 +125,16 @@ def service_environ(job: Job) -> dict[str, str]:
     }
 
 
+def class_environ(classes: Mapping[str, SloClass]) -> dict[str, str]:
+    """The service's settings for SLO classes. Peers know none: to them all events are alike."""
+    prefix = f"{_PIPELINE}SLO_CLASSES__"
+    return {
+        f"{prefix}{name.upper()}__{setting}": str(value)
+        for name, one in classes.items()
+        for setting, value in (("SLO_MS", one.slo_ms), ("RESERVED_SHARE", one.reserved_share))
+    }
+
+
 class PeerFile(msgspec.Struct, forbid_unknown_fields=True):
     """`peer.json`: how a peer is installed and started. `{python}` is its own Python, `{folder}` where it lies."""
 
@@ -190,21 +201,25 @@ _PASSTHROUGH = PeerFile(
 )
 
 
+def names() -> list[str]:
+    """Everybody."""
+    return ["service", "passthrough", *peers()]
+
+
 def peers() -> list[str]:
     """Names of the peers."""
     return sorted(file.parent.name for file in PEERS.glob("*/peer.json"))
 
 
 def find(name: str) -> Contestant:
-    """A contestant by name. Raises ContestantUnavailable."""
+    """A contestant by name. Raises ScenarioError for a name that is none, ContestantUnavailable for a broken file."""
     if name == "service":
         return Service()
     if name == "passthrough":
         return Program(_PASSTHROUGH, ROOT / "loadtest" / "ceilings")
     file = PEERS / name / "peer.json"
     if not file.is_file():
-        known = ", ".join(["service", "passthrough", *peers()])
-        raise ContestantUnavailable(f"there is no contestant '{name}'; there are: {known}")
+        raise ScenarioError(f"there is no contestant '{name}'; {hint(name, names())}")
     try:
         return Program(msgspec.json.decode(file.read_bytes(), type=PeerFile), file.parent)
     except msgspec.DecodeError as error:

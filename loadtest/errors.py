@@ -1,5 +1,8 @@
 """What can go wrong with a measurement. Each is one line for the user; none leaves half-true figures behind."""
 
+import difflib
+from collections.abc import Iterable
+
 from inferstream.errors import InferstreamError
 
 
@@ -8,7 +11,7 @@ class LoadTestError(InferstreamError):
 
 
 class ScenarioError(LoadTestError):
-    """A scenario file, or what is asked of a scenario, is wrong."""
+    """A scenario file, or what is asked of a scenario or for whom, is wrong."""
 
     exit_code = 2
 
@@ -23,3 +26,10 @@ class AccountingError(LoadTestError):
     """The books do not balance: a figure made of them would be a lie."""
 
     exit_code = 5
+
+
+def hint(given: str, known: Iterable[str]) -> str:
+    """The nearest right name, or all there are."""
+    names = list(known)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(names)}"

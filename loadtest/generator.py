@@ -1,7 +1,8 @@
 """The sending side, a process of its own: open loop, every event at its time whatever comes back.
 
-It reads its plan as one JSON line, makes all events, tells when it will begin, sends them on the schedule, and tells
-what was acknowledged. When each event really left lies in a file of numbers then. `python -m loadtest.generator`.
+It reads its plan as one JSON line, makes all events and says that they are prepared. At the next line it tells when it
+will begin, sends them on the schedule, and tells what was acknowledged. When each event really left lies in a file of
+numbers then. `python -m loadtest.generator`.
 """
 
 import gc
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import KafkaError, Message, Producer
 
+from inferstream.events.headers import SLO_CLASS
 from loadtest.events import LOAD_ID, Draft, load_id, recorded, simulated
 from loadtest.pacer import Schedule, pace
 
@@ -25,7 +27,9 @@ Prepared = tuple[
     bytes, bytes, int, int, list[tuple[str, str | bytes | None]]
 ]  # key, value, partition, timestamp, headers
 
-_MARGIN_NS = 700_000_000
+Headers = list[list[tuple[str, str | bytes | None]]]
+
+_MARGIN_NS = 300_000_000
 _MARGIN_PER_EVENT_NS = 3_000
 _MARGIN_PER_OLD_EVENT_NS = 30_000
 _LONGEST_SLEEP_NS = 1_000_000
@@ -40,6 +44,10 @@ class Plan(msgspec.Struct):
     topic: str
     partitions: int
     schedule: str
+    classes: list[str]
+    """Names of the SLO classes."""
+    class_of: str
+    """A file with the number of each event's class; 0: no header."""
     codec: str
     seed: int
     recording: str | None
@@ -49,11 +57,11 @@ class Plan(msgspec.Struct):
 class Sender:
     """One producer and the events it has to send."""
 
-    def __init__(self, plan: Plan, events: list[Prepared]) -> None:
+    def __init__(self, plan: Plan, count: int) -> None:
         self._topic = plan.topic
-        self._events = events
         self._failed = 0
-        self.left_ns = np.zeros(len(events), np.int64)
+        self.events: list[Prepared] = []
+        self.left_ns = np.zeros(count, np.int64)
         self._producer = Producer(
             {
                 "bootstrap.servers": plan.kafka,
@@ -72,7 +80,7 @@ class Sender:
         topic, note, left = self._topic, self._note, self.left_ns
         produce, now = self._producer.produce, time.time_ns
         for number in range(first, until):
-            key, value, partition, timestamp, headers = self._events[number]
+            key, value, partition, timestamp, headers = self.events[number]
             left[number] = now()
             produce(topic, value, key, partition, on_delivery=note, timestamp=timestamp, headers=headers)
         self._producer.poll(0)
@@ -99,12 +107,18 @@ class Sender:
         self._failed += error is not None
 
 
-def prepare(drafts: list[Draft], schedule: Schedule, begin_ns: int) -> list[Prepared]:
-    """The events with their times, as the producer takes them."""
+def prepare(drafts: list[Draft], schedule: Schedule, begin_ns: int, classes: Headers) -> list[Prepared]:
+    """The events with their times, as the producer takes them; `classes` are the headers that name a class."""
     return [
-        (draft.key, draft.value, draft.partition, due // 1_000_000, [(LOAD_ID, load_id(number, due))])
-        for number, (draft, due) in enumerate(zip(drafts, (schedule + begin_ns).tolist(), strict=True))
+        (draft.key, draft.value, draft.partition, due // 1_000_000, [(LOAD_ID, load_id(number, due)), *named])
+        for number, (draft, due, named) in enumerate(zip(drafts, (schedule + begin_ns).tolist(), classes, strict=True))
     ]
+
+
+def _classes(plan: Plan) -> Headers:
+    """Nothing for class 0, the default one."""
+    named: Headers = [[(SLO_CLASS, name)] for name in plan.classes[1:]]
+    return [named[number - 1] if number else [] for number in np.load(plan.class_of).tolist()]
 
 
 def _drafts(plan: Plan, count: int) -> list[Draft]:
@@ -130,13 +144,15 @@ def main() -> None:
     schedule: npt.NDArray[np.int64] = np.load(plan.schedule)
     old = int(np.searchsorted(schedule, 0))
     drafts = _drafts(plan, len(schedule))
-    margin_ns = _MARGIN_NS + _MARGIN_PER_EVENT_NS * len(schedule) + _MARGIN_PER_OLD_EVENT_NS * old
-    begin_ns = time.time_ns() + margin_ns
-    events = prepare(drafts, schedule, begin_ns)
+    classes = _classes(plan)
+    _go_first()  # before the producer's threads are made, which inherit it
+    sender = Sender(plan, len(schedule))
     gc.collect()
     gc.disable()
-    _go_first()  # before the producer's threads are made, which inherit it
-    sender = Sender(plan, events)
+    _tell(prepared=len(schedule))
+    sys.stdin.readline()
+    begin_ns = time.time_ns() + _MARGIN_NS + _MARGIN_PER_EVENT_NS * len(schedule) + _MARGIN_PER_OLD_EVENT_NS * old
+    sender.events = prepare(drafts, schedule, begin_ns, classes)
     sender.send_backlog(old)
     _tell(begin_unix_ns=begin_ns)
     sender.pace(schedule, old, begin_ns)

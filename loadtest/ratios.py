@@ -1,6 +1,6 @@
 """What the figures amount to: ten ratios, each from the runs that its definition names; else it is not run. Pure.
 
-Beside the runs, `"triton_alone"` of the file of results is used: direct calls with the fraud model, a row each.
+Beside the runs, `"triton_alone"` of the file of results is used: direct calls of a model, a row each.
 """
 
 import math
@@ -24,7 +24,7 @@ from loadtest.cells import (
 from loadtest.curves import Curve, goodput, loads_behind
 from loadtest.result import Run
 
-_HIGH_LOAD, _OVERLOAD = 0.8, 2.0
+_LOW_LOAD, _HIGH_LOAD, _OVERLOAD = 0.1, 0.8, 2.0
 _TIGHT_SLO_MS = 20
 _SPIKE_FACTOR = 3  # times the median second
 _RECOVERED_SHARE = 0.99
@@ -94,7 +94,7 @@ def _throughput_of_ceiling(given: _Given) -> _Finds:
 def _throughput_of_both_ceilings(given: _Given) -> _Finds:
     """Events/s of service over 1/(1/A + 1/B), which is what A and B leave each other on shared cores: service and A as
     in R1, B the most rows/s of model fraud asked directly (triton_alone)"""
-    direct = max((row["rows_per_s"] for row in given.document.get("triton_alone", [])), default=None)
+    direct = max((row["rows_per_s"] for row in _direct(given, "fraud")), default=None)
     if direct is not None:
         ours, ceiling = given.runs.throughputs(SERVICE), given.runs.throughputs(PASSTHROUGH)
         values = [ours[key] * (1 / ceiling[key] + 1 / direct) for key in ours if key in ceiling]
@@ -119,15 +119,20 @@ def _goodput_of_capacity(given: _Given) -> _Finds:
 
 def _latency_at_low_load(given: _Given) -> _Finds:
     """p50 to the append of service over p50 of passthrough plus p50 of a direct call of one row (triton_alone):
-    scenario steady"""
-    calls = [
-        row["p50_ms"] for row in given.document.get("triton_alone", []) if (row["batch"], row["in_flight"]) == (1, 1)
-    ]
-    for cell in _steady_cells(given.runs):
+    scenario steady, and scenario goodput at load 0.1"""
+    slow = [cell for cell in given.runs.cells if cell.scenario == GOODPUT and cell.load == _LOW_LOAD]
+    for cell in [*slow, *_steady_cells(given.runs)]:
+        rows = _direct(given, cell.model)
+        calls = [row["p50_ms"] for row in rows if (row["batch"], row["in_flight"]) == (1, 1)]
         pairs = given.runs.pairs(SERVICE, PASSTHROUGH, cell)
         p50s_ms = [(ours["append_ms"]["p50"], ceiling["append_ms"]["p50"]) for ours, ceiling in pairs]
         known = [(ours, ceiling) for ours, ceiling in p50s_ms if None not in (ours, ceiling)]
         yield _Found(cell.words(), [ours / (ceiling + calls[0]) for ours, ceiling in known if calls])
+
+
+def _direct(given: _Given, model: str) -> list[Mapping[str, Any]]:
+    """Direct calls of a model; older files of results have those of fraud alone, and do not name it."""
+    return [row for row in given.document.get("triton_alone", []) if row.get("model", "fraud") == model]
 
 
 def _steady_cells(runs: Runs) -> list[Cell]:

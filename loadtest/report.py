@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from loadtest import page, plots, tables
+from loadtest import page, plots, promises, tables
 from loadtest.cells import BURSTS, GOODPUT, SPIKE, Cell, Runs, by_broker
 from loadtest.errors import LoadTestError
 from loadtest.page import Picture, Section
@@ -18,19 +18,26 @@ _KEYS_OF_RUN = {"contestant", "scenario", "kafka", "model", "slo_ms", "seed", "v
 
 
 def command(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="what `run --out` has written")],
-    out: Annotated[Path, typer.Option(file_okay=False, help="folder for report.html, report.md and the pictures")],
+    results: Annotated[
+        Path, typer.Argument(metavar="RESULTS.json", help="what `bench`, or `run --out FOLDER`, has written")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", file_okay=False, help="where it goes; default: the folder of RESULTS.json"),
+    ] = None,
 ) -> None:
-    """Write a report of results: ratios, tables and pictures."""
+    """Write the report of results: report.html with pictures, report.md."""
     document = read(results)
-    written = write(document, out)
-    typer.echo("\n".join(ratio_lines(document)))
+    written = write(document, out or results.parent)
+    typer.echo("\n".join([*promise_lines(document), *ratio_lines(document)]))
     typer.echo(f"the report is in {written}", err=True)
 
 
 def read(file: Path) -> dict[str, Any]:
     """A file of results. Raises LoadTestError."""
     advice = "write one with `python -m loadtest run SCENARIO --out FOLDER`"
+    if not file.is_file():
+        raise LoadTestError(f"there is no file {file}; {advice}")
     try:
         document = json.loads(file.read_text())
     except (OSError, ValueError) as error:
@@ -54,6 +61,16 @@ def write(document: Mapping[str, Any], folder: Path) -> Path:
     return html
 
 
+def promise_lines(document: Mapping[str, Any]) -> list[str]:
+    """The promises for a terminal."""
+    lines = []
+    for kafka, runs in by_broker(document):
+        for promise, value, target, met in promises.table(document, runs).rows:
+            verdict = {"yes": "met", "no": "NOT MET"}.get(met, "-")
+            lines.append(f"{verdict:8} {promise}: {value} (target {target}; Kafka: {kafka})")
+    return lines
+
+
 def ratio_lines(document: Mapping[str, Any]) -> list[str]:
     """The ratios for a terminal, a line for each value."""
     lines = []
@@ -69,7 +86,8 @@ def _sections(document: Mapping[str, Any]) -> Iterator[Section]:
         yield from _on_broker(document, kafka, runs)
     unavailable = tables.of_pairs("Peers that could not be measured", document.get("unavailable", {}))
     findings = [tables.of_pairs(f"Finding: {name}", found) for name, found in document.get("findings", {}).items()]
-    yield Section("What is not in these figures", [tables.of_void(document), unavailable, *findings])
+    missing = [tables.of_failures(document), tables.of_void(document), unavailable, *findings]
+    yield Section("What is not in these figures", missing)
     yield Section("Tuning of the peers", tables.of_grids(document))
     calibration = tables.of_pairs("Calibration of the paced model", document.get("calibration") or {})
     machine = tables.of_pairs("Machine", document.get("machine", {}))
@@ -78,9 +96,12 @@ def _sections(document: Mapping[str, Any]) -> Iterator[Section]:
 
 def _on_broker(document: Mapping[str, Any], kafka: str, runs: Runs) -> Iterator[Section]:
     where = f"Kafka: {kafka}"
+    yield Section(f"Promises ({where})", [promises.table(document, runs)])
     yield Section(f"Ratios ({where})", [tables.of_ratios(document, runs), tables.of_losses(runs)])
     yield Section(f"Goodput ({where})", tables.of_goodput(runs), [*_goodput_pictures(kafka, runs)])
-    yield Section(f"Latency ({where})", [tables.of_latency(runs)], [*_latency_pictures(kafka, runs)])
+    yield Section(
+        f"Latency ({where})", [tables.of_latency(runs), tables.of_classes(runs)], [*_latency_pictures(kafka, runs)]
+    )
     yield Section(f"When things go wrong ({where})", (), [*_time_pictures(kafka, runs)])
     yield Section(
         f"CPU time and throughput ({where})", [tables.of_throughput(runs), tables.of_cpu(runs), tables.of_options(runs)]

@@ -5,23 +5,22 @@ import secrets
 import sys
 import time
 from collections.abc import Coroutine, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from inferstream.local import Part, Stack
 from inferstream.operate.audit import reconcile
 from inferstream.operate.pipelines import choose
 from inferstream.settings import load as load_settings
-from loadtest import collector, result, topics
+from loadtest import collector, place, result, topics
 from loadtest.arrivals import Replay
 from loadtest.contestants import Contestant, Job, Options, Service, service_environ
 from loadtest.errors import AccountingError, LoadTestError
 from loadtest.faults import Saboteur
 from loadtest.instances import Instances
 from loadtest.pacer import Schedule
+from loadtest.place import Place, Topics
 from loadtest.processes import Child, CpuMeter, environment
 from loadtest.scenario import Fault, Scenario
 
@@ -29,31 +28,9 @@ _PREPARE_SECONDS = 120.0
 _READY_SECONDS = 30.0
 _LAST_ACKNOWLEDGEMENT_SECONDS = 60.0
 _QUIET_SECONDS = 8.0  # nothing more comes
-_DRAIN_SECONDS = 90.0
 _REPEATS_SECONDS = 0.5  # after the last outcome, for duplicates
 _LOOK_SECONDS = 0.25
 _SHORTEST_SECONDS = 0.1
-
-
-class Topics(NamedTuple):
-    """Where events go and outcomes come."""
-
-    source: str
-    target: str
-    dead_letters: str | None
-
-
-class Place(NamedTuple):
-    """Where runs are made. `topics`: a user's own, on which a service runs already."""
-
-    kafka: str
-    kafka_kind: str
-    triton: str
-    stack: Stack | None
-    parts: tuple[Part, ...]
-    factor_file: Path
-    folder: Path
-    topics: Topics | None = None
 
 
 class Conductor:
@@ -61,7 +38,7 @@ class Conductor:
 
     def __init__(
         self,
-        place: Place,
+        where: Place,
         contestant: Contestant | None,
         scenario: Scenario,
         *,
@@ -69,20 +46,21 @@ class Conductor:
         seed: int,
         capacity: float | None,
     ) -> None:
-        self._place = place
+        self._place = where
         self._contestant = contestant
         self._options = options
         self._seed = seed
         self._schedule = scenario.schedule(seed, capacity)
         self._scenario = _as_long_as(scenario, self._schedule)
+        self._class_of = scenario.classes_of(len(self._schedule), seed)
         self._tag = f"{scenario.name}-{contestant.name if contestant else 'yours'}-{secrets.token_hex(3)}"
-        self._folder = place.folder / self._tag
+        self._folder = where.folder / self._tag
         self._meter = CpuMeter()
         self._events: list[dict[str, Any]] = []
         self._following: asyncio.Task[dict[str, Any]] | None = None
         self._seen = 0
         self._begin_ns = 0
-        self._topics = place.topics or Topics(*(f"{self._tag}-{part}" for part in ("in", "out", "dead")))
+        self._topics = where.topics or Topics(*(f"{self._tag}-{part}" for part in ("in", "out", "dead")))
         self._instances = self._make_instances()
 
     async def run(self) -> result.Run:
@@ -107,13 +85,13 @@ class Conductor:
 
     async def _perform(self, collecting: Child, generating: Child) -> result.Observed:
         """All processes, from start to end."""
-        await self._start(collecting, self._collector_plan())
-        await collecting.fact("ready", _READY_SECONDS)
-        self._following = asyncio.create_task(self._follow(collecting))
         is_backlog = self._scenario.backlog_s > 0
-        if self._instances is not None and not is_backlog:
-            await self._instances.start()
-        await self._start(generating, self._generator_plan())
+        await _together(
+            self._start_collecting(collecting),
+            self._start_generating(generating),
+            *([] if is_backlog else [self._start_instances()]),
+        )
+        generating.tell("begin")
         self._begin_ns = (await generating.fact("begin_unix_ns", _PREPARE_SECONDS))["begin_unix_ns"]
         sent, *_ = await _together(
             generating.fact("failed", self._length_s() + _LAST_ACKNOWLEDGEMENT_SECONDS),
@@ -125,11 +103,13 @@ class Conductor:
         if self._instances is not None:
             await self._instances.end()
         collecting.tell("stop")
+        assert self._following is not None
         told = await self._following
         return result.Observed(
             kafka=self._place.kafka_kind,
             schedule=self._schedule,
             begin_ns=self._begin_ns,
+            class_of=self._class_of,
             left_ns=np.load(self._folder / "left.npy"),
             failed=sent["failed"],
             received=collector.load(self._folder / "received.npz"),
@@ -140,7 +120,7 @@ class Conductor:
 
     def _prepare_topics(self) -> None:
         if self._place.topics is None:
-            topics.create(self._place.kafka, self._tag)
+            topics.create(self._place.kafka, self._tag, self._scenario.partitions)
 
     def _make_instances(self) -> Instances | None:
         if self._contestant is None:
@@ -148,20 +128,7 @@ class Conductor:
         return Instances(self._contestant, self._job(), self._folder, lambda pid: self._meter.watch("contestant", pid))
 
     def _job(self) -> Job:
-        scenario = self._scenario
-        return Job(
-            kafka=self._place.kafka,
-            triton=self._place.triton,
-            model=scenario.model,
-            source=self._topics.source,
-            target=self._topics.target,
-            dead_letters=self._topics.dead_letters or "",
-            group=f"{self._tag}-group",
-            slo_ms=scenario.slo_ms,
-            codec=scenario.codec,
-            options=self._options,
-            environ=scenario.environ,
-        )
+        return place.job(self._place, self._topics, self._scenario, f"{self._tag}-group", self._options)
 
     def _child(self, name: str) -> Child:
         command = [sys.executable, "-m", f"loadtest.{name}"]
@@ -172,29 +139,23 @@ class Conductor:
         child.tell(plan)
         self._meter.watch(child.name, child.pid)
 
-    def _collector_plan(self) -> Mapping[str, Any]:
-        return {
-            "kafka": self._place.kafka,
-            "output": self._topics.target,
-            "dead_letters": self._topics.dead_letters,
-            "expected": len(self._schedule),
-            "from_end": self._place.topics is not None,
-            "result": str(self._folder / "received.npz"),
-        }
-
     def _generator_plan(self) -> Mapping[str, Any]:
-        arrivals = self._scenario.arrivals
-        np.save(self._folder / "schedule.npy", self._schedule)
-        return {
-            "kafka": self._place.kafka,
-            "topic": self._topics.source,
-            "partitions": topics.partitions(self._place.kafka, self._topics.source)[self._topics.source],
-            "schedule": str(self._folder / "schedule.npy"),
-            "codec": self._scenario.codec,
-            "seed": self._seed,
-            "recording": str(arrivals.file.resolve()) if isinstance(arrivals, Replay) else None,
-            "result": str(self._folder / "left.npy"),
-        }
+        place.save_load(self._folder, self._schedule, self._class_of)
+        return place.generator_plan(self._place, self._topics, self._scenario, self._seed, self._folder)
+
+    async def _start_collecting(self, collecting: Child) -> None:
+        plan = place.collector_plan(self._place, self._topics, len(self._schedule), self._folder)
+        await self._start(collecting, plan)
+        await collecting.fact("ready", _READY_SECONDS)
+        self._following = asyncio.create_task(self._follow(collecting))
+
+    async def _start_generating(self, generating: Child) -> None:
+        await self._start(generating, await asyncio.to_thread(self._generator_plan))
+        await generating.fact("prepared", _PREPARE_SECONDS)
+
+    async def _start_instances(self) -> None:
+        if self._instances is not None:
+            await _together(*(self._instances.start() for _ in range(self._scenario.instances)))
 
     async def _follow(self, collecting: Child) -> dict[str, Any]:
         """Keep in mind how much the collector has seen; what it says last."""
@@ -209,7 +170,7 @@ class Conductor:
         assert self._instances is not None
         await self._until(0)
         self._note("contestant started")
-        await self._instances.start()
+        await self._start_instances()
         self._note("contestant ready")
 
     async def _harm(self, fault: Fault) -> None:
@@ -222,6 +183,8 @@ class Conductor:
             lambda pid: self._meter.watch("triton", pid),
         )
         await saboteur.do(fault)
+        if (over := fault.end()) is not None:
+            self._note(over)
 
     async def _watch(self) -> None:
         """Meter the measured part, and notice a contestant's end."""
@@ -239,7 +202,7 @@ class Conductor:
 
     async def _drain(self) -> None:
         """Wait until every event has an outcome, or none come any more."""
-        deadline = time.monotonic() + _DRAIN_SECONDS
+        deadline = time.monotonic() + self._scenario.drain_s
         seen, at = self._seen, time.monotonic()
         while self._seen < len(self._schedule) and time.monotonic() < min(deadline, at + _QUIET_SECONDS):
             await asyncio.sleep(0.05)

@@ -3,23 +3,27 @@
 Unknown keys are refused with the nearest right name.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, Field, PositiveFloat, ValidationError, model_validator
 
 from loadtest import pacer
 from loadtest.arrivals import KINDS, Arrivals, Replay, Strict
-from loadtest.errors import ScenarioError
+from loadtest.errors import ScenarioError, hint
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 
 _NotNegative = Annotated[float, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Slo = Annotated[int, Field(ge=1, le=3_600_000)]
+_FEWEST_PARTITIONS = 4
+_CLASSES_SEED = 7  # added to a run's own
 
 
 class Fault(Strict):
@@ -41,6 +45,19 @@ class Fault(Strict):
             "kill_service": f"contestant killed, started again after {self.for_ms:g} ms",
             "stall_service": f"contestant stopped{length}",
         }[self.kind]
+
+    def end(self) -> str | None:
+        """What has happened when it is over, where that is a moment of its own."""
+        again = {"restart_triton": "triton ready again", "kill_service": "contestant ready again"}
+        return again.get(self.kind)
+
+
+class SloClass(Strict):
+    """Events with a deadline of their own, told by the header `slo-class`: this share of all."""
+
+    slo_ms: _Slo
+    share: Annotated[float, Field(gt=0, le=1)]
+    reserved_share: _Share = 0.0
 
 
 class Sweep(Strict):
@@ -77,11 +94,14 @@ class Scenario(Strict):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     about: str = ""
     model: Literal["fraud", "paced"] = "fraud"
-    slo_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 50
+    slo_ms: _Slo = 50
+    classes: Mapping[Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*$")], SloClass] = {}
     arrivals: Arrivals
     seconds: PositiveFloat
     warm_up_s: _NotNegative = 2.0
     backlog_s: _NotNegative = 0.0
+    drain_s: PositiveFloat = 90.0
+    instances: Annotated[int, Field(ge=1, le=16)] = 1
     codec: Literal["json", "msgpack"] = "msgpack"
     environ: Mapping[str, str] = {}
     faults: tuple[Fault, ...] = ()
@@ -100,12 +120,31 @@ class Scenario(Strict):
             raise ValueError("a backlog is met cold: give warm_up_s: 0 with backlog_s")
         if self.sweep is not None and self.search is not None:
             raise ValueError("give sweep or search, not both")
+        if sum(one.share for one in self.classes.values()) > 1 + 1e-9:
+            raise ValueError("the shares of classes add up to more than 1")
         return self
 
     @property
     def names_load(self) -> bool:
         """Whether its rate is a fraction of a capacity."""
         return getattr(self.arrivals, "load", None) is not None
+
+    @property
+    def partitions(self) -> int:
+        """Of the topics: as many for each instance as for any other."""
+        return -(-_FEWEST_PARTITIONS // self.instances) * self.instances
+
+    @property
+    def slos_ms(self) -> dict[str, int]:
+        """By class; `default`, of the events without a header, first."""
+        return {"default": self.slo_ms, **{name: one.slo_ms for name, one in self.classes.items()}}
+
+    def classes_of(self, count: int, seed: int) -> npt.NDArray[np.uint8]:
+        """The class of every event, as its number in `slos_ms`."""
+        shares = [one.share for one in self.classes.values()]
+        every = np.clip([1 - sum(shares), *shares], 0, 1)
+        rng = np.random.default_rng(seed + _CLASSES_SEED)
+        return rng.choice(len(every), count, p=every / every.sum()).astype(np.uint8)
 
     def schedule(self, seed: int, capacity: float | None) -> pacer.Schedule:
         """Nanoseconds from the begin of every event: a backlog's are negative, then come warm-up and measured part."""
@@ -142,7 +181,7 @@ def load(name_or_file: str) -> Scenario:
     own = SCENARIOS / f"{name_or_file}.yaml"
     file = own if own.is_file() else Path(name_or_file)
     if not file.is_file():
-        raise ScenarioError(f"there is neither a scenario nor a file '{name_or_file}'; {_hint(name_or_file, names())}")
+        raise ScenarioError(f"there is neither a scenario nor a file '{name_or_file}'; {hint(name_or_file, names())}")
     try:
         content = yaml.safe_load(file.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -167,18 +206,13 @@ def _explain(mistake: Any, source: str) -> str:
     where = f"{source}: {'.'.join(location) or 'scenario'}"
     if mistake["type"] != "extra_forbidden":
         return f"{where}: {mistake['msg'].removeprefix('Value error, ')}"
-    return f"{where}: unknown key; {_hint(location[-1], _known(location[:-1]))}"
+    return f"{where}: unknown key; {hint(location[-1], _known(location[:-1]))}"
 
 
 def _known(parents: Sequence[str]) -> list[str]:
     """The keys that may stand here."""
-    parts: Mapping[str, type[BaseModel]] = {"faults": Fault, "sweep": Sweep, "search": Search}
+    parts: Mapping[str, type[BaseModel]] = {"faults": Fault, "sweep": Sweep, "search": Search, "classes": SloClass}
     model: type[BaseModel] = Scenario
     if parents:
         model = KINDS[parents[1]] if parents[0] == "arrivals" else parts[parents[0]]
     return list(model.model_fields)
-
-
-def _hint(given: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
-    return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"

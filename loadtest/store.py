@@ -33,6 +33,7 @@ def document(
     *,
     grids: Mapping[str, Any] | None = None,
     unavailable: Mapping[str, str] | None = None,
+    failed: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The whole file."""
     return {
@@ -41,6 +42,7 @@ def document(
         "calibration": None if calibration is None else _explained(calibration),
         "grids": dict(grids or {}),
         "unavailable": dict(unavailable or {}),
+        "failed": list(failed),
         "runs": list(runs),
     }
 

@@ -1,6 +1,7 @@
 """The tables of the report, as text: what was measured, and nothing that was not. Pure."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,8 +10,8 @@ from loadtest.cells import GOODPUT, SUSTAINABLE, THROUGHPUT, Cell, Runs, Spread,
 from loadtest.result import Run
 
 NOT_RUN = "not run"
-_NOTHING = "–"
-_LOADS = (0.1, 0.5, 0.8, 1.0, 2.0)  # of scenario goodput, in tables of latency and CPU time
+NOTHING = "–"
+_LOADS = (0.1, 0.5, 0.8, 1.0, 1.5, 2.0)  # of scenario goodput, in tables of latency and CPU time
 
 
 class Table(NamedTuple):
@@ -28,7 +29,7 @@ def of_ratios(document: Mapping[str, Any], runs: Runs) -> Table:
     rows = []
     for ratio in ratios.evaluate(document, runs):
         if not ratio.parts:
-            rows.append([ratio.name, ratio.definition, _NOTHING, NOT_RUN, ratio.target, _NOTHING])
+            rows.append([ratio.name, ratio.definition, NOTHING, NOT_RUN, ratio.target, NOTHING])
         for number, part in enumerate(ratio.parts):
             said = [ratio.name, ratio.definition if number == 0 else "″"]
             rows.append([*said, part.of, rounds(part.value), ratio.target, "yes" if part.is_met else "no"])
@@ -148,6 +149,32 @@ def of_options(runs: Runs) -> Table:
     return Table("Options", ("contestant", "options"), rows)
 
 
+def of_classes(runs: Runs) -> Table:
+    """Where events had deadlines of their own."""
+    rows = []
+    for cell in runs.cells:
+        for name in runs.contestants:
+            classed = [run["classes"] for run in runs.rounds(name, cell).values() if run.get("classes")]
+            for class_ in classed[0] if classed else ():
+                mine = {number: classes[class_] for number, classes in enumerate(classed)}
+                shares = _percent(mine, lambda one: one["in_time"] / max(1, one["sent"]))
+                answered = _percent(mine, lambda one: (one["in_time"] + one["fallback_in_time"]) / max(1, one["sent"]))
+                p99 = _median(mine, _inner("append_ms", "p99"))
+                rows.append([cell.words(), name, class_, f"{mine[0]['slo_ms']}", shares, answered, p99])
+    header = ("where", "contestant", "class", "SLO ms", "scored in time", "answered in time", "p99 ms")
+    return Table("SLO classes", header, rows, "Each event judged by the deadline of its class.")
+
+
+def of_failures(document: Mapping[str, Any]) -> Table:
+    """Runs that gave no figures, and why; how many others there are of the same contestant."""
+    failed: dict[tuple[str, str], list[str]] = {}
+    for one in document.get("failed", []):
+        failed.setdefault((one["contestant"], one["scenario"]), []).append(one["why"])
+    made = Counter((run["contestant"], run["scenario"]) for run in document["runs"])
+    rows = [[*of, f"{len(why)} of {len(why) + made[of]}", why[-1]] for of, why in failed.items()]
+    return Table("Failed runs", ("contestant", "scenario", "failed", "why (the last one)"), rows, if_empty="None.")
+
+
 def of_void(document: Mapping[str, Any]) -> Table:
     """Runs that do not count, and why."""
     void = [run for run in document["runs"] if run["void"] is not None]
@@ -195,12 +222,12 @@ def _known(found: Mapping[Any, Run], value: Callable[[Run], float | None]) -> Sp
 
 def _median(found: Mapping[Any, Run], value: Callable[[Run], float | None]) -> str:
     known = _known(found, value)
-    return _NOTHING if known is None else spread(known)
+    return NOTHING if known is None else spread(known)
 
 
 def _percent(found: Mapping[Any, Run], value: Callable[[Run], float]) -> str:
     known = _known(found, value)
-    return _NOTHING if known is None else f"{known.median:.2%}"
+    return NOTHING if known is None else f"{known.median:.2%}"
 
 
 def spread(value: Spread) -> str:
@@ -232,4 +259,4 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1_000 else f"{value:,.0f}"
-    return _NOTHING if value is None else f"{value}"
+    return NOTHING if value is None else f"{value}"

@@ -3,24 +3,26 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from loadtest.errors import LoadTestError
 
-PARTITIONS = 4
 _SECONDS = 10.0
 _LOOK_SECONDS = 0.05
+_WARM_UP = "loadtest-warm-up"
+_WARM_UP_SECONDS = 2.0
+_WARM_UP_VALUE = bytes(200)
 
 
-def create(kafka: str, tag: str) -> None:
+def create(kafka: str, tag: str, partitions: int) -> None:
     """`TAG-in`, `TAG-out` and `TAG-dead`. Raises LoadTestError."""
     config = {"message.timestamp.type": "LogAppendTime"}
     new = [
-        NewTopic(f"{tag}-in", num_partitions=PARTITIONS, replication_factor=1),
-        NewTopic(f"{tag}-out", num_partitions=PARTITIONS, replication_factor=1, config=config),
-        NewTopic(f"{tag}-dead", num_partitions=PARTITIONS, replication_factor=1),
+        NewTopic(f"{tag}-in", num_partitions=partitions, replication_factor=1),
+        NewTopic(f"{tag}-out", num_partitions=partitions, replication_factor=1, config=config),
+        NewTopic(f"{tag}-dead", num_partitions=partitions, replication_factor=1),
     ]
     admin = _admin(kafka)  # its requests end with it
     try:
@@ -60,6 +62,27 @@ def partitions(kafka: str, *topics: str) -> Mapping[str, int]:
         if topic not in known:
             raise LoadTestError(f"topic '{topic}' does not exist on {kafka}: create it, or correct its name")
     return {topic: len(known[topic].partitions) for topic in topics}
+
+
+def warm_up(kafka: str) -> None:
+    """Use a new broker for a moment. One that runs on the JVM is slow at first, and makes what groups need when the
+    first one comes: that would be charged to whoever is measured first."""
+    create(kafka, _WARM_UP, 4)
+    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 1, "log_level": 2})
+    consumer = Consumer(
+        {"bootstrap.servers": kafka, "group.id": _WARM_UP, "auto.offset.reset": "earliest", "log_level": 2}
+    )
+    consumer.subscribe([f"{_WARM_UP}-in"])
+    end, number = time.monotonic() + _WARM_UP_SECONDS, 0
+    while time.monotonic() < end:
+        for _ in range(20):
+            producer.produce(f"{_WARM_UP}-in", _WARM_UP_VALUE, b"k", number % 4)
+            number += 1
+        producer.poll(0)
+        consumer.consume(100, 0.002)
+    producer.flush(_SECONDS)
+    consumer.close()
+    delete(kafka, _WARM_UP)
 
 
 def _admin(kafka: str) -> AdminClient:

@@ -19,8 +19,8 @@ from loadtest.bench import YOURS, Bench
 from loadtest.contestants import Job
 from loadtest.errors import ContestantUnavailable, LoadTestError, ScenarioError
 from loadtest.events import LOAD_ID, load_id
+from loadtest.place import Topics
 from loadtest.processes import ROOT, Child, environment
-from loadtest.run import Topics
 from loadtest.scenario import Scenario, parse
 
 from inferstream import local
@@ -89,24 +89,71 @@ async def test_a_group_is_rebalanced_and_a_member_killed(apache_bench: Bench) ->
     run = await apache_bench.run("service", scenario(seconds=8, faults=faults, environ=environ))
     assert run["sent"] == sum(run["counts"].values()) >= 2_000
     assert run["counts"]["lost"] == 0
-    assert [event["what"][:8] for event in run["events"]] == ["a second", "contesta"]
+    assert [event["what"] for event in run["events"]] == [
+        "a second member of the group for 500 ms",
+        "contestant killed, started again after 100 ms",
+        "contestant ready again",
+    ]
 
 
-async def test_a_planted_stall_shows_as_itself(bench: Bench) -> None:
-    """Events that were to be sent during a stall waited for its end, all of them: none is omitted."""
-    fault = {"at_s": 1.5, "kind": "stall_service", "for_ms": 400}
-    constant = {"kind": "constant", "rate": 300}
-    run = await bench.run("service", scenario(arrivals=constant, seconds=4, faults=[fault]))
-    assert run["events"][0]["what"] == "contestant stopped for 400 ms"
-    assert run["append_ms"]["p99_9"] >= 370
+async def test_planted_stalls_show_as_themselves(bench: Bench) -> None:
+    """Events that were to be sent during a stall waited for its end, all of them: none is omitted. These are lower
+    bounds, which hold on a busy machine too; the same run without stalls shows that the stalls are what is seen."""
+    faults = [{"at_s": 0.5 + 0.5 * number, "kind": "stall_service", "for_ms": 100} for number in range(6)]
+    steady = scenario(arrivals={"kind": "constant", "rate": 400}, seconds=4)
+    quiet = await bench.run("service", steady)
+    run = await bench.run("service", steady.variant(faults=faults))
+    assert [event["what"] for event in run["events"]] == ["contestant stopped for 100 ms"] * 6
+    assert run["append_ms"]["p99_9"] >= 90
+    assert _over_ms(run, 50) >= 6 * 0.05 * 400 * 0.9
+    assert run["append_ms"]["p99"] > quiet["append_ms"]["p50"] + 50
+
+
+def _over_ms(run: dict[str, Any], limit_ms: int) -> int:
+    """How many outcomes came later than this."""
     waited = HdrHistogram.decode(run["receipt_histogram"])
-    over_200_ms = sum(item.count_added_in_this_iter_step for item in waited if item.value_iterated_to > 200_000)
-    assert over_200_ms >= 0.2 * 300 * 0.8
+    return sum(item.count_added_in_this_iter_step for item in waited if item.value_iterated_to > 1_000 * limit_ms)
+
+
+async def test_every_event_is_judged_by_its_slo_class(bench: Bench) -> None:
+    """Nobody can make 1 ms, and there is always time for the others; the books of both balance."""
+    classes = {"hasty": {"slo_ms": 1, "share": 0.3}, "idle": {"slo_ms": 60_000, "share": 0.2}}
+    run = await bench.run("service", scenario(classes=classes))
+    _is_whole(run, least=700)
+    found = run["classes"]
+    assert sum(one["sent"] for one in found.values()) == run["sent"]
+    assert 0.2 < found["hasty"]["sent"] / run["sent"] < 0.4
+    assert found["hasty"]["in_time"] < 0.5 * found["hasty"]["sent"]
+    assert found["idle"]["in_time"] == found["idle"]["sent"]
+    assert run["counts"]["expired"] + run["counts"]["fallback"] > 0
+
+
+async def test_several_instances_need_a_broker_with_room_for_them(bench: Bench) -> None:
+    with pytest.raises(ScenarioError, match="needs --kafka apache"):
+        await bench.run("service", scenario(instances=2))
+
+
+@pytest.mark.apache
+async def test_instances_of_a_group_share_the_work(apache_bench: Bench) -> None:
+    run = await apache_bench.run("service", scenario(instances=2, seconds=4))
+    assert run["sent"] == sum(run["counts"].values()) >= 1_000
+    assert run["counts"]["lost"] == 0
+    assert run["instances"] == 2
+
+
+async def test_after_triton_was_killed_the_next_score_is_timed(bench: Bench) -> None:
+    fault = {"at_s": 0.5, "kind": "restart_triton", "for_ms": 500}
+    run = await bench.run("service", scenario(model="paced", seconds=25, faults=[fault]))
+    killed, ready = run["events"]
+    assert killed["what"].startswith("triton killed")
+    assert ready["what"] == "triton ready again"
+    assert ready["at_s"] > killed["at_s"] + 0.5
+    assert 0 <= ready["score_after_s"] < 25
 
 
 async def test_loss_duplicate_and_phantom_are_found_through_the_collector(bench: Bench, tmp_path: Path) -> None:
     kafka, tag = bench.place.kafka, f"planted-{secrets.token_hex(3)}"
-    topics.create(kafka, tag)
+    topics.create(kafka, tag, 4)
     intended = time.time_ns() + np.arange(100, dtype=np.int64) * 1_000_000
     plan = {
         "kafka": kafka, "output": f"{tag}-out", "dead_letters": f"{tag}-dead", "expected": 100, "from_end": False,
@@ -145,7 +192,7 @@ def _write_by_hand(kafka: str, tag: str, intended: account.Ints) -> None:
 async def test_a_service_of_ones_own_on_topics_of_ones_own_is_measured(bench: Bench, tmp_path: Path) -> None:
     """Here pass-through stands for it; its output topic keeps the producer's time, so receipt stands in."""
     kafka, tag = bench.place.kafka, f"own-{secrets.token_hex(3)}"
-    topics.create(kafka, tag)
+    topics.create(kafka, tag, 4)
     mine = Topics(f"{tag}-dead", f"{tag}-in", None)
     found = contestants.find("passthrough")
     job = Job(kafka, "", "fraud", mine.source, mine.target, "", f"{tag}-group", 50, "msgpack", {}, {})
@@ -182,6 +229,8 @@ async def test_a_backlog_is_met_by_a_contestant_that_starts_late(bench: Bench) -
     assert run["sent"] == 1_600
     assert run["counts"]["expired"] >= 1_000
     assert [event["what"] for event in run["events"]] == ["contestant started", "contestant ready"]
+    assert run["events"][1]["score_after_s"] is not None
+    assert run["expired_per_s"] > 100
     assert run["per_second"][0]["second"] == -10
 
 
@@ -196,8 +245,6 @@ async def test_a_contestant_that_does_not_start_is_one_line_and_no_figures(bench
         await bench.run("service", scenario(environ={"INFERSTREAM__TRITN__URL": "x"}))
     assert "did you mean" in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
-    with pytest.raises(ContestantUnavailable, match="there is no contestant 'nobody'"):
-        await bench.run("nobody", scenario())
     with pytest.raises(ContestantUnavailable, match="passthrough"):
         await bench.run("passthrough", scenario(), options={"max_unacknowledged": "many"})
 
@@ -216,15 +263,13 @@ def test_the_command_writes_its_results(bench: Bench, tmp_path: Path) -> None:
     file = tmp_path / "short.yaml"
     file.write_text(json.dumps(scenario(seconds=2, model="paced").model_dump(mode="json", exclude_none=True)))
     command = [
-        *(sys.executable, "-m", "loadtest", "run", str(file), "--contestant", "passthrough", "--contestant", "nobody"),
+        *(sys.executable, "-m", "loadtest", "run", str(file), "--contestant", "passthrough"),
         *("--kafka", bench.place.kafka, "--triton", bench.place.triton, "--out", str(tmp_path / "out")),
     ]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=120, env=environment(), cwd=ROOT, check=False
     )
-    assert done.returncode == 4, done.stderr
-    assert "there is no contestant 'nobody'" in done.stderr
+    assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["machine"]["cores"] >= 1
     assert [run["contestant"] for run in results["runs"]] == ["passthrough"]
-    assert list(results["unavailable"]) == ["nobody"]

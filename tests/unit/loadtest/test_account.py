@@ -137,6 +137,40 @@ def test_books_that_do_not_balance_are_no_figures() -> None:
         account.figures(broken, BEGIN, 1)
 
 
+def test_every_event_has_the_deadline_of_its_class() -> None:
+    intended, class_of = sent(4), np.array([0, 1, 1, 0], np.uint8)
+    slos_ms = {"default": 50, "gold": 20}
+    came = received(intended, Line(0, after_ms=40), Line(1, after_ms=40), Line(2, 20, Status.FALLBACK), Line(3, 51))
+    of_each = np.array([*slos_ms.values()], np.int64)[class_of]
+    books = account.settle(intended, came, of_each, np.zeros(4, bool))
+    found = account.of_classes(books, class_of, slos_ms)
+    assert [(name, one["sent"], one["in_time"], one["fallback_in_time"]) for name, one in found.items()] == [
+        ("default", 2, 1, 0),
+        ("gold", 2, 0, 1),
+    ]
+    assert found["gold"]["append_ms"]["max"] == 40
+    assert found["gold"]["slo_ms"] == 20
+
+
+def test_the_next_score_in_time_is_counted_from_what_happened() -> None:
+    """Neither a late one, nor the fallback's, nor one before it."""
+    lines = [Line(0, 10), Line(1, 90), Line(2, 10, Status.FALLBACK), Line(3, 30), Line(4, 5)]
+    books = settle(sent(5), *lines)
+    assert account.score_after_s(books, BEGIN + 15_000_000) == pytest.approx(0.03)
+    assert account.score_after_s(books, BEGIN) == pytest.approx(0.01)
+    assert account.score_after_s(books, BEGIN + SECOND) is None
+
+
+def test_the_rate_of_expiry_is_that_of_the_old_events() -> None:
+    """1,000 old events in 100 ms; those that expire later, one by one, are not of the backlog."""
+    intended = BEGIN + np.concatenate([np.full(1_000, -SECOND), np.arange(20) * SECOND // 10]).astype(np.int64)
+    old = [Line(n, 1_000 + n // 10, Status.EXPIRED) for n in range(1_000)]
+    live = [Line(n, 60, Status.EXPIRED) for n in range(1_000, 1_020)]
+    found = figures(intended, *old, *live)
+    assert found["expired_per_s"] == pytest.approx(10_000, rel=0.05)
+    assert figures(sent(1), Line(0))["expired_per_s"] is None
+
+
 lines = st.builds(
     Line,
     st.integers(-1, 25),

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from loadtest import contestants
-from loadtest.contestants import Job, service_environ
-from loadtest.errors import ContestantUnavailable
+from loadtest.contestants import Job, class_environ, service_environ
+from loadtest.errors import ContestantUnavailable, ScenarioError
 from loadtest.install import install
+from loadtest.scenario import SloClass
 
 from inferstream.settings import load
 
@@ -29,6 +30,19 @@ def test_the_service_gets_settings_it_knows() -> None:
 def test_a_scenarios_variables_have_the_last_word() -> None:
     job = JOB._replace(environ={"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "70"})
     assert load(environ=service_environ(job)).pipelines["fraud"].slo_ms == 70
+
+
+def test_the_service_knows_the_classes_of_a_scenario() -> None:
+    classes = {"gold": SloClass(slo_ms=10, share=0.2, reserved_share=0.3)}
+    known = load(environ=service_environ(JOB._replace(environ=class_environ(classes)))).pipelines["fraud"].classes
+    assert (known["gold"].slo_ms, known["gold"].reserved_share) == (10, 0.3)
+    assert known["default"].slo_ms == 20
+
+
+def test_an_unknown_contestant_is_told_with_the_nearest_name() -> None:
+    with pytest.raises(ScenarioError, match="there is no contestant 'flnk'; did you mean 'flink'") as raised:
+        contestants.find("flnk")
+    assert raised.value.exit_code == 2
 
 
 @pytest.mark.parametrize("name", ["service", "passthrough", *contestants.peers()])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loadtest.events import load_id, read_load_id, recorded, simulated
-from loadtest.generator import prepare
+from loadtest.generator import Headers, prepare
 
 from inferstream.tasks.fraud import Transaction
 
@@ -54,6 +54,8 @@ def test_recorded_events_are_sent_as_they_were(tmp_path: Path) -> None:
 
 def test_prepared_events_carry_number_and_intended_time() -> None:
     drafts = simulated(3, "msgpack", seed=1, partitions=4, now_ms=0)
-    prepared = prepare(drafts, np.array([-1_000_000, 0, 2_500_000], np.int64), 10_000_000)
+    classes: Headers = [[], [("slo-class", "gold")], []]
+    prepared = prepare(drafts, np.array([-1_000_000, 0, 2_500_000], np.int64), 10_000_000, classes)
+    assert [event[4][1:] for event in prepared] == [[], [("slo-class", "gold")], []]
     assert [event[3] for event in prepared] == [9, 10, 12]
     assert [read_load_id(event[4][0][1]) for event in prepared] == [(0, 9_000_000), (1, 10_000_000), (2, 12_500_000)]

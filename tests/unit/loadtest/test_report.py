@@ -39,6 +39,10 @@ def content() -> dict[str, Any]:
     return document(
         *curves,
         *others,
+        failed=[
+            {"contestant": name, "scenario": "goodput", "slo_ms": 50, "load": 0.5, "seed": 1, "why": "it fell over"}
+            for name in ("flink", "flink")
+        ],
         unavailable={"bytewax": "bytewax cannot be installed: pip says: a | b <c>"},
         grids={"confluent": [{"options": {"max_batch": 256}, "metric": 1_234.5}]},
         findings={"flink-model-triton": {"version": "2.3.0", "works": False, "error": "column should be null"}},
@@ -130,6 +134,17 @@ def test_what_is_lost_is_told_with_both_figures_and_without_void_runs(folder: Pa
     assert "arroyo" not in lost
 
 
+def test_failed_runs_are_told_beside_those_that_were_made(folder: Path) -> None:
+    assert "| flink | goodput | 2 of 10 | it fell over |" in (folder / "report.md").read_text()
+
+
+def test_slo_classes_have_a_table() -> None:
+    gold = {"slo_ms": 20, "sent": 100, "in_time": 80, "fallback_in_time": 15, "append_ms": {"p99": 19.0}}
+    mixed = run("service", scenario="mixed_classes", classes={"gold": gold})
+    (row,) = tables.of_classes(Runs([mixed])).rows
+    assert row[1:] == ["service", "gold", "20", "80.00%", "95.00%", "19.0"]
+
+
 def test_the_ratios_of_a_terminal_say_what_was_not_run(content: dict[str, Any]) -> None:
     lines = report.ratio_lines(content)
     assert "R9   not run (Kafka: apache; –; target ≥ 0.95)" in lines
@@ -169,6 +184,15 @@ def test_the_command_reads_a_file(tmp_path: Path, content: dict[str, Any], capsy
     report.command(file, tmp_path / "out")
     assert "R9   not run" in capsys.readouterr().out
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_report_goes_beside_its_results_if_nothing_else_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(document(run("service"))))
+    report.command(file)
+    assert (tmp_path / "report.html").is_file()
+    with pytest.raises(LoadTestError, match="there is no file"):
+        report.command(tmp_path / "none.json")
 
 
 @pytest.mark.parametrize("found", ["", "[]", "{}", '{"runs": 1}', '{"runs": [{"contestant": "x"}]}'])

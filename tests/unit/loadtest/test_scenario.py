@@ -40,6 +40,9 @@ def test_the_scenarios_that_come_with_the_tool_can_be_played(name: str, tmp_path
         ({"sweep": {"lod": [1]}}, "did you mean 'load'?"),
         ({"search": {"from_rate": 5, "to_rate": 1}}, "from_rate must be below"),
         ({"backlog_s": 5}, "warm_up_s: 0"),
+        ({"classes": {"gold": {"slo_ms": 5, "share": 0.1, "slo": 1}}}, "gold.slo: unknown key; did you mean 'slo_ms'?"),
+        ({"classes": {n: {"slo_ms": 5, "share": 0.6} for n in "ab"}}, "shares of classes add up to more than 1"),
+        ({"classes": {"Gold-1": {"slo_ms": 5, "share": 0.1}}}, "classes"),
         ({"model": "other"}, "model"),
     ],
 )
@@ -121,3 +124,18 @@ def test_a_recording_that_cannot_be_used_is_told(content: str, told: str, tmp_pa
         mine(arrivals={"kind": "replay", "file": str(file)}).schedule(1, None)
     with pytest.raises(ScenarioError, match="cannot be read"):
         mine(arrivals={"kind": "replay", "file": str(tmp_path / "none")}).schedule(1, None)
+
+
+def test_events_are_of_the_classes_in_their_shares_and_the_same_for_a_seed() -> None:
+    classes = {"gold": {"slo_ms": 20, "share": 0.2}, "bulk": {"slo_ms": 200, "share": 0.3}}
+    mixed = mine(classes=classes)
+    assert mixed.slos_ms == {"default": 50, "gold": 20, "bulk": 200}
+    drawn = mixed.classes_of(20_000, seed=1)
+    assert np.bincount(drawn) / 20_000 == pytest.approx([0.5, 0.2, 0.3], abs=0.02)
+    assert (drawn == mixed.classes_of(20_000, seed=1)).all()
+    assert not mine().classes_of(100, seed=1).any()
+
+
+@pytest.mark.parametrize(("instances", "partitions"), [(1, 4), (2, 4), (3, 6), (4, 4), (5, 5)])
+def test_every_instance_has_as_many_partitions_as_any_other(instances: int, partitions: int) -> None:
+    assert mine(instances=instances).partitions == partitions

@@ -1,0 +1,115 @@
+"""A campaign goes on when a run fails, keeps what was measured, and tells what is missing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loadtest import scenario
+from loadtest.calibration import Calibration, Measured
+from loadtest.campaign import Campaign
+from loadtest.contestants import Options
+from loadtest.errors import ContestantUnavailable, LoadTestError
+from loadtest.forms import Form, Part
+from loadtest.place import Place
+from loadtest.result import Run
+from loadtest.scenario import Scenario
+from tests.unit.loadtest.results import run
+
+from inferstream.errors import InferstreamError
+
+STEADY = scenario.load("steady")
+
+
+class FakeBench:
+    """Plays without processes; `failing` are numbers of plays."""
+
+    def __init__(self, failing: set[int] | None = None, error: InferstreamError | None = None) -> None:
+        self.calibrations = {"paced": Calibration(2.0, 0.5)}
+        self.place = Place("", "apache", "triton:1", None, (), Path(), Path())
+        self.played: list[tuple[str, int]] = []
+        self._failing = failing or set()
+        self._error = error or LoadTestError("it fell over")
+
+    async def calibrate(self) -> None:
+        pass
+
+    async def play(self, name: str, asked: Scenario, *, options: Options | None = None, seed: int = 1) -> list[Run]:
+        self.played.append((name, seed))
+        if len(self.played) - 1 in self._failing:
+            raise self._error
+        return [run(name, seed=seed)]
+
+
+@pytest.fixture(autouse=True)
+def _no_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measure(url: str, model: str, **_: Any) -> list[Measured]:
+        return [Measured(1, 1, 400.0, 2.0, 3.0)]
+
+    monkeypatch.setattr("loadtest.ceilings.triton_alone.measure", measure)
+
+
+async def played(bench: FakeBench, *parts: Part, kept: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    documents = [] if kept is None else kept
+    return await Campaign(bench, Form(parts), ["a command"], documents.append).run()  # type: ignore[arg-type]
+
+
+async def test_contestants_take_turns_the_other_way_round_every_second_round() -> None:
+    bench = FakeBench()
+    await played(bench, Part(["service", "passthrough"], [STEADY], 3))
+    assert bench.played == [
+        ("service", 1), ("passthrough", 1), ("passthrough", 2), ("service", 2), ("service", 3), ("passthrough", 3),
+    ]  # fmt: skip
+
+
+async def test_a_failed_run_is_told_and_the_others_of_its_contestant_count() -> None:
+    found = await played(FakeBench(failing={1}), Part(["service"], [STEADY], 3))
+    assert [one["seed"] for one in found["runs"]] == [1, 3]
+    assert found["unavailable"] == {}
+    (failed,) = found["failed"]
+    assert (failed["contestant"], failed["scenario"], failed["seed"], failed["why"]) == (
+        "service", "steady", 2, "it fell over",
+    )  # fmt: skip
+
+
+async def test_one_that_fails_three_times_in_a_row_is_not_waited_for_any_more() -> None:
+    bench = FakeBench(failing={1, 2, 3})
+    found = await played(bench, Part(["service"], [STEADY], 9))
+    assert len(bench.played) == 4
+    assert len(found["runs"]) == 1
+    assert len(found["failed"]) == 3
+    assert "3 failed runs in a row" in found["unavailable"]["service"]
+
+
+async def test_a_run_between_failures_shows_that_it_can() -> None:
+    bench = FakeBench(failing={0, 1, 3, 4})
+    found = await played(bench, Part(["service"], [STEADY], 6))
+    assert len(found["runs"]) == 2
+    assert found["unavailable"] == {}
+
+
+async def test_any_error_of_ours_is_a_failed_run_and_not_the_end() -> None:
+    found = await played(FakeBench(failing={0}, error=InferstreamError("broken")), Part(["service"], [STEADY], 2))
+    assert len(found["runs"]) == 1
+
+
+async def test_a_contestant_that_cannot_be_installed_is_not_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def prepare(_: object) -> None:
+        raise ContestantUnavailable("passthrough cannot be installed: no network")
+
+    monkeypatch.setattr("loadtest.contestants.Program.prepare", prepare)
+    bench = FakeBench()
+    found = await played(bench, Part(["service", "passthrough"], [STEADY], 1))
+    assert bench.played == [("service", 1)]
+    assert found["unavailable"] == {"passthrough": "passthrough cannot be installed: no network"}
+
+
+async def test_what_was_measured_is_kept_after_every_round() -> None:
+    kept: list[dict[str, Any]] = []
+    await played(FakeBench(), Part(["service"], [STEADY], 2), kept=kept)
+    assert [len(document["runs"]) for document in kept] == [1, 2, 2]
+    assert kept[-1]["triton_alone"][0]["model"] == "fraud"
+
+
+async def test_progress_tells_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    await played(FakeBench(), Part(["service"], [STEADY], 2))
+    assert "1 of 2 played, about 1 min left" in capsys.readouterr().err

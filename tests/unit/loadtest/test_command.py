@@ -1,0 +1,39 @@
+"""What is typed wrong is told at once, before anything is started, in one line and with exit code 2."""
+
+import pytest
+from loadtest import __main__ as command
+
+
+@pytest.fixture(autouse=True)
+def _nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("the stack was started")
+
+    monkeypatch.setattr(command, "Bench", start)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("run stedy", "did you mean 'steady'?"),
+        ("run steady --contestant servce", "there is no contestant 'servce'; did you mean 'service'?"),
+        ("run steady --contestant service --contestant servce", "did you mean 'service'?"),
+        ("run steady --kafka apach", "--kafka apach: did you mean 'apache'?"),
+        ("run steady --options {", "--options is not JSON"),
+        ("run steady --input a --output b", "need --kafka host:port"),
+        ("bench --quick --medium", "give --quick or --medium, not both"),
+        ("bench --quick --contestant flnk", "did you mean 'flink'?"),
+        ("bench --quick --scenario goodptu", "did you mean 'goodput'?"),
+        ("bench --kafka zzz", "known here: embedded, apache, host:port"),
+    ],
+)
+def test_a_mistake_is_told_at_once(
+    given: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["loadtest", *given.split()])
+    with pytest.raises(SystemExit) as raised:
+        command.main()
+    said = capsys.readouterr().err
+    assert raised.value.code == 2
+    assert told in said
+    assert len(said.splitlines()) == 1

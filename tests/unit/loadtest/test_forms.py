@@ -1,0 +1,103 @@
+"""The forms of the bench: what each is made of, and how it is narrowed to what is asked."""
+
+import pytest
+from loadtest import contestants, estimate, forms
+from loadtest.errors import ScenarioError
+from loadtest.forms import Form, Wish, narrow
+
+PEERS = contestants.peers()
+MEDIUM = forms.medium(PEERS)
+QUICK_MINUTES, MEDIUM_MINUTES = 9, 40
+
+
+def runs(form: Form, contestant: str) -> set[tuple[str, int, float | None, int]]:
+    """Scenario, SLO, load and rounds."""
+    return {
+        (one.name, one.slo_ms, getattr(one.arrivals, "load", None), part.rounds)
+        for part in form.parts
+        if contestant in part.contestants
+        for one in part.scenarios
+    }
+
+
+def minutes(form: Form) -> float:
+    return (estimate.of_form(form) + estimate.START_SECONDS) / 60
+
+
+def test_the_quick_form_takes_less_than_ten_minutes_and_the_medium_one_forty() -> None:
+    assert minutes(forms.quick()) < QUICK_MINUTES
+    assert minutes(MEDIUM) < MEDIUM_MINUTES
+    assert minutes(forms.full(PEERS)) > 120
+
+
+@pytest.mark.parametrize("name", ["service", "passthrough", *PEERS])
+def test_in_the_medium_form_everybody_meets_every_kind_of_load(name: str) -> None:
+    goodput = {("goodput", 50, load, 3) for load in (0.5, 1.0, 1.2, 1.5)}
+    assert goodput <= runs(MEDIUM, name)
+
+
+def test_the_medium_form_has_all_that_is_promised_of_the_service() -> None:
+    mine = runs(MEDIUM, "service")
+    assert {("goodput", 50, 2.0, 3), ("goodput", 50, 0.1, 3), ("goodput", 20, 0.8, 3)} <= mine
+    assert {("goodput", 50, 2.0, 3), ("goodput", 50, 0.1, 3), ("goodput", 20, 0.8, 3)} <= runs(MEDIUM, "passthrough")
+    assert {("spike", 50, 0.2, 3), ("shared_triton", 50, 2.0, 3), ("triton_killed", 50, 0.5, 1)} <= mine
+    assert {"backlog", "mixed_classes", "triton_paused", "triton_restarted", "triton_slow"} <= {one[0] for one in mine}
+
+
+def test_the_full_form_has_a_search_and_a_soak() -> None:
+    full = forms.full(PEERS)
+    lasting = [one for part in full.parts for one in part.scenarios if one.name == "soak"]
+    assert [one.seconds for one in lasting] == [1_800]
+    assert any(one.search for part in full.parts for one in part.scenarios)
+    assert full.tuned == PEERS
+
+
+def test_a_form_is_narrowed_to_some_contestants_and_scenarios() -> None:
+    wish = Wish(contestants=["service", "flink"], scenarios=["goodput", "spike"], rounds=1)
+    narrowed = narrow(forms.full(PEERS), wish)
+    assert {name for part in narrowed.parts for name in part.contestants} == {"service", "flink"}
+    assert {one.name for part in narrowed.parts for one in part.scenarios} == {"goodput", "spike"}
+    assert {part.rounds for part in narrowed.parts} == {1}
+    assert narrowed.tuned == ["flink"]
+
+
+def test_slos_and_loads_take_the_place_of_the_forms_own() -> None:
+    narrowed = narrow(forms.quick(), Wish(slos_ms=[30], loads=[0.7, 0.9], scenarios=["goodput"]))
+    assert runs(narrowed, "service") == {("goodput", 30, 0.7, 3), ("goodput", 30, 0.9, 3)}
+    kept = narrow(forms.quick(), Wish(loads=[0.7], scenarios=["goodput"]))
+    assert runs(kept, "service") == {("goodput", 50, 0.7, 3)}
+
+
+def test_only_runs_at_an_even_rate_get_another_length() -> None:
+    every = {one.name: one for part in narrow(forms.full(PEERS), Wish(seconds=600)).parts for one in part.scenarios}
+    lasting = {name for name, one in every.items() if one.seconds == 600}
+    assert lasting == {"goodput", "steady", "soak", "sustainable"}
+    assert every["sustainable"].search is not None
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        (Wish(contestants=["flnk"]), "there is no contestant 'flnk'; did you mean 'flink'?"),
+        (Wish(contestants=["flink"]), "contestant 'flink' is not in this form"),
+        (Wish(scenarios=["goodputt"]), "there is no scenario 'goodputt'; did you mean 'goodput'?"),
+        (Wish(scenarios=["spike"]), "scenario 'spike' is not in this form of the bench, which has: throughput, steady"),
+        (Wish(contestants=["passthrough"], scenarios=["goodput"]), "nothing is left to run"),
+    ],
+)
+def test_what_a_form_does_not_have_is_told(wish: Wish, told: str) -> None:
+    with pytest.raises(ScenarioError) as raised:
+        narrow(forms.quick(), wish)
+    assert told in str(raised.value)
+
+
+def test_what_is_left_follows_from_what_runs_take_here() -> None:
+    assert estimate.left(100, []) == 100
+    assert estimate.left(100, [(10, 30)]) == 90
+    assert estimate.left(100, [(10, 20)] * 3) == 140
+    assert estimate.left(20, [(10, 20)] * 3) == 0
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(20, "1 min"), (150, "2 min"), (5_900, "98 min"), (7_300, "2 h 2 min")])
+def test_lengths_are_told_for_people(seconds: float, said: str) -> None:
+    assert estimate.words(seconds) == said
