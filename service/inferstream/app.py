@@ -4,34 +4,36 @@ import asyncio
 import gc
 import os
 import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import structlog
 
 from inferstream import __version__, tasks
-from inferstream.errors import ContractMismatch, InferstreamError, Unavailable
+from inferstream.errors import ContractMismatch, InferstreamError, SettingsError, Unavailable
 from inferstream.inprocess import Student
-from inferstream.kafka import Admin, KafkaSink, KafkaSource
-from inferstream.pipeline.emit import Route
+from inferstream.kafka import Admin, KafkaSink, KafkaSource, KafkaTransactions, control
+from inferstream.pipeline.outcomes import Route
 from inferstream.pipeline.topology import Pipeline, Ports, Timing
 from inferstream.settings import PipelineSettings, Settings, default_group
 from inferstream.signals import Signals
 from inferstream.tasks import Task
 from inferstream.telemetry import metrics
 from inferstream.triton import TritonModel, TritonServer
-from inferstream.web import WebServer
+from inferstream.web import Front, WebServer
 
 log = structlog.get_logger()
 
 _LAG_INTERVAL = 0.1  # seconds between two looks at the event loop's lateness
 _LAG_WINDOW = 10  # looks of which the worst is shown
 _STUCK_SECONDS = 10.0  # an event loop that late is not live
-_HARD_EXIT_SECONDS = 15.0  # on top of the drain timeout; then the process ends, whatever hangs
+_SETTLE_SHARE, _END_SHARE = 0.5, 0.9  # of the drain timeout: for what is under way; until we end, whatever hangs
 
 
 class SystemClock:
@@ -55,6 +57,21 @@ def load_student(pipeline: PipelineSettings, task: Task) -> Student | None:
     return None if name is None or name == "none" else Student(name, task)
 
 
+def models_on_triton(settings: Settings, pipeline: str, task: Task) -> list[tuple[str, str]]:
+    """Name and version of the pipeline's model, then of its fallback model if it has one. Raises SettingsError."""
+    chosen = settings.pipelines[pipeline]
+    found = [(chosen.model or task.model, chosen.model_version)]
+    if chosen.fallback_model is not None:
+        name, _, version = chosen.fallback_model.partition(":")
+        if (name, version) in found:
+            raise SettingsError(
+                f"pipelines.{pipeline}.fallback_model: '{chosen.fallback_model}' is the model itself; "
+                "name another model, or another version as `name:version`"
+            )
+        found.append((name, version))
+    return found
+
+
 def check_topics(settings: Settings, partitions: Mapping[str, int]) -> None:
     """Raise ContractMismatch naming every topic that is missing or has too few partitions."""
     wrong = []
@@ -73,19 +90,24 @@ def check_topics(settings: Settings, partitions: Mapping[str, int]) -> None:
 
 
 class App:
-    """The service: all pipelines of the settings in one process. Made on the running loop, run once."""
+    """The service: all pipelines of the settings in one process. Made on the running loop, run once.
 
-    def __init__(self, settings: Settings) -> None:
+    A worker has a `front` of its own instead of the health port.
+    """
+
+    def __init__(self, settings: Settings, front: "Callable[[App], Front] | None" = None) -> None:
         self._settings = settings
         self._signals = Signals()
         self._signals.build.cell(__version__).set(1)
         self._tasks = load_tasks(settings)
         self._models: dict[str, list[TritonModel]] = {}
+        self._second_models: dict[str, list[TritonModel]] = {}
         self._pipelines: dict[str, Pipeline] = {}
         self._stop = asyncio.Event()
         self._started = False
         self._beat = time.monotonic()
-        self.web = WebServer(settings.web, self, lambda: metrics.render(self._signals), metrics.CONTENT_TYPE)
+        self._is_worker = front is not None
+        self._front = front(self) if front else WebServer(settings.web, self, self._metrics, metrics.CONTENT_TYPE)
 
     @property
     def signals(self) -> Signals:
@@ -93,9 +115,12 @@ class App:
         return self._signals
 
     def why_not_live(self) -> str | None:
-        """The event loop must turn."""
+        """The event loop must turn, and every pipeline get on unless what keeps it is known."""
         late = time.monotonic() - self._beat
-        return f"the event loop is {late:.0f} s late" if late > _STUCK_SECONDS else None
+        if late > _STUCK_SECONDS:
+            return f"the event loop is {late:.0f} s late"
+        stuck = ((name, pipeline.stuck) for name, pipeline in self._pipelines.items())
+        return next((f"pipeline '{name}': {why}" for name, why in stuck if why is not None), None)
 
     def why_not_ready(self) -> str | None:
         """Ready once started; afterwards it never depends on the model server."""
@@ -104,8 +129,10 @@ class App:
         return None if self._started else "starting"
 
     def stop(self) -> None:
-        """Drain and end. A second time: end now."""
+        """Drain and end. A second time: end now; of a worker its parent decides that."""
         if self._stop.is_set():
+            if self._is_worker:
+                return
             log.warning("stopped_at_once", reason="second signal")
             os._exit(1)
         self._stop.set()
@@ -127,9 +154,8 @@ class App:
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         """The probes answer from the first moment, signals are heard, the loop is watched."""
-        await self.web.start()
-        stack.push_async_callback(self.web.stop)
-        log.info("listening", port=self.web.port, version=__version__)
+        await self._front.start()
+        stack.push_async_callback(self._front.stop)
         watch = asyncio.create_task(self._watch_loop())
         stack.push_async_callback(_cancelled, watch)
         loop = asyncio.get_running_loop()
@@ -149,13 +175,16 @@ class App:
         for server in servers:
             stack.push_async_callback(server.stop)
         sink = KafkaSink(kafka, sizes)
+        sink.when_replaced(self._producer_replaced)
         stack.push_async_callback(sink.stop)
         await sink.start()
         for name in self._settings.pipelines:
-            self._models[name] = [self._model(name, server) for server in servers]
-            for model in self._models[name]:
-                stack.push_async_callback(model.stop)
-            self._pipelines[name] = self._pipeline(name, sink, partitions)
+            asked = models_on_triton(self._settings, name, self._tasks[name])
+            for one, models in zip(asked, (self._models, self._second_models), strict=False):
+                models[name] = [self._model(name, server, one) for server in servers]
+                for model in models[name]:
+                    stack.push_async_callback(model.stop)
+            self._pipelines[name] = self._pipeline(name, sink, partitions, sizes)
         try:
             async with asyncio.TaskGroup() as group:
                 for pipeline in self._pipelines.values():
@@ -164,23 +193,32 @@ class App:
         except* InferstreamError as errors:
             raise errors.exceptions[0] from None
 
-    def _model(self, name: str, server: TritonServer) -> TritonModel:
-        """The pipeline's model on the server, being polled."""
-        pipeline, task = self._settings.pipelines[name], self._tasks[name]
-        model_name = pipeline.model or task.model
-        model = TritonModel(server, model_name, pipeline.model_version, task, self._settings.triton)
-        level = self._signals.model_ready.cell(name, model_name, server.url)
+    def _model(self, name: str, server: TritonServer, asked: tuple[str, str]) -> TritonModel:
+        """A model of the pipeline, by name and version, on the server, being polled."""
+        model = TritonModel(server, *asked, self._tasks[name], self._settings.triton)
+        label = ":".join(part for part in asked if part)
+        level = self._signals.model_ready.cell(name, label, server.url)
 
         def turned(ready: bool) -> None:
             level.set(ready)
             tell = log.info if ready else log.warning
-            tell("model_ready" if ready else "model_unavailable", pipeline=name, model=model_name, url=server.url)
+            tell("model_ready" if ready else "model_unavailable", pipeline=name, model=label, url=server.url)
 
         model.when_ready = turned
         model.start()
         return model
 
-    def _pipeline(self, name: str, sink: KafkaSink, partitions: Mapping[str, int]) -> Pipeline:
+    def _producer_replaced(self, reason: str) -> None:
+        self._signals.producers_replaced.cell(reason).add()
+        log.warning("producer_replaced", reason=reason)
+
+    def _offsets_lost(self, pipeline: str, partition: int, count: int) -> None:
+        self._signals.lost_offsets.cell(pipeline).add(count)
+        log.error("offsets_lost", pipeline=pipeline, partition=partition, count=count)
+
+    def _pipeline(
+        self, name: str, sink: KafkaSink, partitions: Mapping[str, int], sizes: Mapping[str, int]
+    ) -> Pipeline:
         settings, kafka, task = self._settings.pipelines[name], self._settings.kafka, self._tasks[name]
         group = settings.group or default_group(name)
         route = Route(
@@ -192,9 +230,21 @@ class App:
             settings.dead_letter_topic,
             partitions[settings.dead_letter_topic],
         )
-        source = KafkaSource(settings.input_topic, group, kafka)
-        ports = Ports(source, sink, self._models[name], load_student(settings, task), SystemClock(), self._signals)
-        timing = Timing(kafka.commit_interval_ms / 1000, kafka.rebalance_timeout_ms / 2000)
+        source = KafkaSource(settings.input_topic, group, kafka, settings.output_topic)
+        source.when_lost(partial(self._offsets_lost, name))
+        exactly_once = settings.delivery == "exactly_once"
+        transactions = KafkaTransactions(settings.input_topic, group, kafka, sizes) if exactly_once else None
+        notes = control(group, settings.input_topic, kafka)
+        student, second = load_student(settings, task), self._second_models.get(name, [])
+        models = self._models[name]
+        ports = Ports(source, sink, models, student, SystemClock(), self._signals, second, notes, transactions)
+        session = kafka.session_timeout_ms / 1000
+        timing = Timing(
+            kafka.commit_interval_ms / 1000,
+            kafka.rebalance_timeout_ms / 2000,
+            fenced_pause=session / 4,  # by then a heartbeat has told us that we were thrown out
+            stuck_after=max(30.0, 3 * session),
+        )
         return Pipeline(route, task, settings, timing, ports)
 
     async def _watch_models(self) -> None:
@@ -202,7 +252,7 @@ class App:
         triton = self._settings.triton
         give_up = time.monotonic() + triton.start_timeout_ms / 1000
         while True:
-            for model in chain.from_iterable(self._models.values()):
+            for model in chain.from_iterable([*self._models.values(), *self._second_models.values()]):
                 if model.mismatch is not None:
                     raise model.mismatch
             missing = [name for name, models in self._models.items() if not any(m.is_ready for m in models)]
@@ -221,14 +271,27 @@ class App:
         log.info("ready", pipelines=sorted(self._pipelines), without_model=missing)
 
     async def _drain(self) -> bool:
-        """Answer and commit what was taken, within the drain timeout. False: something was left for the next one."""
+        """Answer and commit what was taken, and leave. False: something was left for the next one.
+
+        Bounded by the drain timeout as a whole, also where a client library or the event loop hangs.
+        """
         log.info("draining", timeout_ms=self._settings.drain_timeout_ms)
         timeout = self._settings.drain_timeout_ms / 1000
-        loop = asyncio.get_running_loop()
-        loop.call_later(timeout + _HARD_EXIT_SECONDS, os._exit, Unavailable.exit_code)
-        drained = await asyncio.gather(*(pipeline.drain(timeout) for pipeline in self._pipelines.values()))
+        end = threading.Timer(_END_SHARE * timeout, self._end_at_once)
+        end.daemon = True
+        end.start()
+        settle = _SETTLE_SHARE * timeout
+        drained = await asyncio.gather(*(pipeline.drain(settle) for pipeline in self._pipelines.values()))
         log.info("drained" if all(drained) else "not_drained", unsettled=int(self._signals.unsettled.total()))
         return all(drained)
+
+    def _end_at_once(self) -> None:
+        drained = all(pipeline.is_drained for pipeline in self._pipelines.values())
+        log.warning("closing_takes_too_long", drained=drained)
+        os._exit(0 if drained else Unavailable.exit_code)
+
+    async def _metrics(self) -> str:
+        return metrics.render(self._signals)
 
     async def _watch_loop(self) -> None:
         """Measure how late the event loop is: the worst of the last second is the signal."""

@@ -4,6 +4,9 @@ Adapters map foreign exceptions to these at their boundary, so that nothing abov
 Kafka or gRPC exception. `exit_code` is what the command line ends with when the error reaches it.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class InferstreamError(Exception):
     """Something a user or operator can mend; shown as one line, never as a stack trace."""
@@ -35,3 +38,18 @@ class ModelError(InferstreamError):
     def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class RecordsRefused(InferstreamError):
+    """The broker takes other records but not these: too large for their topic, as a rule."""
+
+    def __init__(self, message: str, records: Sequence[Any]) -> None:
+        super().__init__(message)
+        self.records = records
+        """The very objects that were handed over."""
+
+
+class Fenced(InferstreamError):
+    """Another process is the writer of our partition now: we were away for longer than the group waits."""
+
+    exit_code = 4

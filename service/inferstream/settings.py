@@ -40,6 +40,8 @@ Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 Slo = Annotated[float, Field(gt=0, le=86_400_000)]
 OnMiss = Literal["fallback", "score_late", "expire", "dead_letter"]
 
+_LEAST_TRANSACTIONAL_SLO_MS = 250
+
 
 class _Tree(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -83,6 +85,15 @@ class KafkaSettings(_Tree):
         "none", description="compression of what we produce"
     )
     commit_interval_ms: Milliseconds = Field(500, description="how often offsets are committed")
+    transaction_timeout_ms: Milliseconds = Field(
+        10_000, description="how long one transaction may take, with `delivery: exactly_once`"
+    )
+    metadata_max_age_ms: Milliseconds = Field(30_000, description="how soon partitions added to a topic are noticed")
+    group_instance_id: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] | None = Field(
+        None,
+        description="name of this process in its groups, its own (a StatefulSet's pod name): within the session "
+        "timeout a restart then moves no partitions; default: none",
+    )
 
 
 class TritonSettings(_Tree):
@@ -131,6 +142,25 @@ class SloClassSettings(_Tree):
         return given if isinstance(given, (dict, cls)) else {"slo_ms": given}
 
 
+class DeadLetterLimitSettings(_Tree):
+    """How much poison a partition may bring before it is held. What the model misses does not count."""
+
+    enabled: bool = Field(True, description="hold a partition that brings too much poison; the others go on")
+    ratio: float = Field(
+        0.05, ge=0, le=1, description="share of `window` that may be poison among a partition's last `window` events"
+    )
+    window: int = Field(1_000, ge=1, le=1_000_000, description="events of a partition that are looked back on")
+    in_a_row: int = Field(100, ge=0, description="poison events that may follow each other; 0: any number")
+    probe_after_ms: Milliseconds = Field(
+        60_000,
+        description="pause until some events of a held partition are let through; doubles with every failure, "
+        "64 times at most",
+    )
+    probe_events: int = Field(
+        100, ge=1, description="events a probe lets through; at once at most what one take brings"
+    )
+
+
 class PipelineSettings(_Tree):
     """One path topic -> model -> topic, with a consumer and a group of its own."""
 
@@ -140,8 +170,18 @@ class PipelineSettings(_Tree):
     output_topic: Topic = Field("outcomes", description="topic the outcomes go to, same partition number and key")
     dead_letter_topic: Topic = Field("dead-letters", description="topic that keeps poison whole")
     group: Topic | None = Field(None, description="consumer group; default: `inferstream-` and the pipeline's name")
+    delivery: Literal["at_least_once", "exactly_once"] = Field(
+        "at_least_once",
+        description="whether a crash may repeat outcomes, under the same id; `exactly_once` writes in transactions, "
+        f"for SLOs from {_LEAST_TRANSACTIONAL_SLO_MS} ms",
+    )
     model: str | None = Field(None, description="name of the model on Triton; default: the task's")
     model_version: str = Field("", description="version of the model; empty: the server's choice")
+    fallback_model: Annotated[str, StringConstraints(pattern=r"^[^:\s]+(:[0-9]+)?$")] | None = Field(
+        None,
+        description="another model on the same Triton, `name` or `name:version`, that is asked before the student "
+        "when the model itself cannot answer",
+    )
     student: str | None = Field(
         None,
         description="model that answers in the process when Triton cannot: a shipped one or an .onnx file; "
@@ -161,6 +201,7 @@ class PipelineSettings(_Tree):
         "dead_letter", description="what becomes of a record without a value"
     )
     max_event_bytes: int = Field(65_536, ge=1, le=2**30, description="a larger value is a dead letter, undecoded")
+    dead_letter_limit: DeadLetterLimitSettings = DeadLetterLimitSettings()
     batching: BatchingSettings = BatchingSettings()
 
     @model_validator(mode="after")
@@ -169,6 +210,18 @@ class PipelineSettings(_Tree):
             raise ValueError("the reserved shares of slo_classes add up to more than 1")
         if "default" in self.slo_classes:
             raise ValueError("slo_classes: `default` is the class of slo_ms and on_miss; give another name")
+        return self
+
+    @model_validator(mode="after")
+    def _transactions_fit(self) -> "PipelineSettings":
+        tight = [
+            f"{name} ({c.slo_ms:g} ms)" for name, c in self.classes.items() if c.slo_ms < _LEAST_TRANSACTIONAL_SLO_MS
+        ]
+        if self.delivery == "exactly_once" and tight:
+            raise ValueError(
+                f"delivery exactly_once needs an slo_ms of at least {_LEAST_TRANSACTIONAL_SLO_MS} in every class "
+                f"(a transaction takes 40 ms, one in a hundred 180 ms); too tight: {', '.join(tight)}"
+            )
         return self
 
     @property
@@ -201,7 +254,10 @@ class Settings(BaseSettings):
     pipelines: dict[Name, PipelineSettings] = Field({"fraud": PipelineSettings()}, min_length=1)
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
-    drain_timeout_ms: Milliseconds = Field(10_000, description="how long SIGTERM waits for events under way")
+    drain_timeout_ms: Milliseconds = Field(
+        10_000, description="how long the end may take after SIGTERM; half of it is for events under way"
+    )
+    workers: int = Field(1, ge=1, le=256, description="processes that share the partitions behind one health port")
 
     @model_validator(mode="after")
     def _groups_are_apart(self) -> "Settings":
@@ -213,6 +269,16 @@ class Settings(BaseSettings):
                     f"pipelines '{groups[group]}' and '{name}' share the group '{group}'; give each its own"
                 )
             groups[group] = name
+        return self
+
+    @model_validator(mode="after")
+    def _exactly_once_reads_what_is_committed(self) -> "Settings":
+        for name, pipeline in self.pipelines.items():
+            if pipeline.delivery == "exactly_once" and self.kafka.isolation_level != "read_committed":
+                raise ValueError(
+                    f"delivery exactly_once of pipeline '{name}' needs kafka.isolation_level read_committed: "
+                    "events of aborted transactions would be answered"
+                )
         return self
 
     @classmethod

@@ -6,7 +6,7 @@ exporters read `families()`. Label values are closed sets from the settings or a
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 STAGES = ("consume", "decode", "batch", "infer", "decide", "emit", "commit")
 
@@ -21,6 +21,24 @@ class Sample(NamedTuple):
     suffix: str
     labels: tuple[tuple[str, str], ...]
     value: float
+
+
+Merge = Literal["sum", "max", "min"]
+"""How one value is made of those of several processes."""
+
+
+class Reading(NamedTuple):
+    """A family's values at one moment."""
+
+    kind: str
+    name: str
+    help: str
+    merge: Merge
+    samples: tuple[Sample, ...]
+
+
+Snapshot = tuple[Reading, ...]
+"""All families at one moment, in the catalogue's order."""
 
 
 class Count:
@@ -51,7 +69,7 @@ class Level:
         self.value = value
 
     def samples(self, labels: tuple[tuple[str, str], ...]) -> Iterator[Sample]:
-        yield Sample("", labels, self.read() if self.read else self.value)
+        yield Sample("", labels, float(self.read() if self.read else self.value))
 
 
 class Distribution:
@@ -95,11 +113,20 @@ C = TypeVar("C", Count, Level, Distribution)
 class Family(Generic[C]):
     """One metric of the catalogue with a cell per set of label values."""
 
-    def __init__(self, kind: str, name: str, help_text: str, labels: Sequence[str], make: Callable[[], C]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        help_text: str,
+        labels: Sequence[str],
+        make: Callable[[], C],
+        merge: Merge = "sum",
+    ) -> None:
         self.kind = kind
         self.name = name
         self.help = help_text
         self.labels = tuple(labels)
+        self.merge: Merge = merge
         self._make: Callable[[], C] = make
         self._cells: dict[tuple[str, ...], C] = {}
 
@@ -150,6 +177,12 @@ class Signals:
         self.committed = self._count("committed", "records whose offsets were committed", pipeline)
         self.commit_errors = self._count("commit_errors", "commits the broker refused or left unanswered", pipeline)
         self.produce_errors = self._count("produce_errors", "produce requests that failed for good", pipeline)
+        self.quarantines = self._count("quarantines", "times a partition was held for too much poison", pipeline)
+        self.producers_replaced = self._count(
+            "producers_replaced",
+            "producers given up for a new one, which sent everything unacknowledged again",
+            ("reason",),
+        )
         self.rebalances = self._count("rebalances", "partitions assigned", pipeline)
         self.batches = self._count("batches", "calls to the model by result", ("pipeline", "result"))
         self.retries = self._count("retries", "events sent to the model once more after a failed call", pipeline)
@@ -160,23 +193,35 @@ class Signals:
         )
         self.queued = self._level("queued_events", "events waiting for a batch", pipeline)
         self.in_flight = self._level("in_flight_batches", "calls to the model under way", pipeline)
+        self.behind = self._level("behind_records", "records of our partitions that were not taken yet", pipeline)
         self.unsettled = self._level("unsettled_events", "events taken whose outcome is not acknowledged", pipeline)
+        self.quarantined = self._level(
+            "quarantined_partitions", "partitions this process holds for too much poison", pipeline
+        )
         self.partitions = self._level("assigned_partitions", "partitions this process owns", pipeline)
         self.model_ready = self._level(
-            "model_ready", "1 while calls go to the model at this endpoint", ("pipeline", "model", "endpoint")
+            "model_ready", "1 while calls go to the model at this endpoint", ("pipeline", "model", "endpoint"), "min"
         )
-        self.loop_lag = self._level("loop_lag_seconds", "worst lateness of the event loop in the last second", ())
-        self.build = self._level("build_info", "always 1; the version is a label", ("version",))
+        self.loop_lag = self._level(
+            "loop_lag_seconds", "worst lateness of the event loop in the last second", (), "max"
+        )
+        self.build = self._level("build_info", "always 1; the version is a label", ("version",), "max")
+        self.ready_workers = self._level("ready_workers", "worker processes that are ready, of `run --workers`", ())
+        self.worker_restarts = self._count("worker_restarts", "workers started again, by why", ("why",))
 
     def families(self) -> Sequence[Family[Count] | Family[Level] | Family[Distribution]]:
         """The catalogue in its order."""
         return self._families
 
+    def snapshot(self) -> Snapshot:
+        """Every value now."""
+        return tuple(Reading(f.kind, f.name, f.help, f.merge, tuple(f.samples())) for f in self._families)
+
     def _count(self, name: str, help_text: str, labels: Sequence[str]) -> Family[Count]:
         return self._add(Family("counter", f"inferstream_{name}", help_text, labels, Count))
 
-    def _level(self, name: str, help_text: str, labels: Sequence[str]) -> Family[Level]:
-        return self._add(Family("gauge", f"inferstream_{name}", help_text, labels, Level))
+    def _level(self, name: str, help_text: str, labels: Sequence[str], merge: Merge = "sum") -> Family[Level]:
+        return self._add(Family("gauge", f"inferstream_{name}", help_text, labels, Level, merge))
 
     def _distribution(
         self, name: str, help_text: str, labels: Sequence[str], bounds: Sequence[float]

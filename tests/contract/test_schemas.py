@@ -336,12 +336,13 @@ def test_every_field_is_described() -> None:
 
 
 OMITTED = {dead_letter.BODY_OMITTED, dead_letter.HEADERS_OMITTED, dead_letter.KEY_OMITTED}
+SOURCE = {dead_letter.TOPIC, dead_letter.PARTITION, dead_letter.OFFSET, dead_letter.TIMESTAMP, dead_letter.REPLAYS}
 
 
-def written_headers() -> dict[str, bytes | None]:
+def written_headers(*inherited: tuple[str, bytes | None]) -> dict[str, bytes | None]:
     return dict(
         dead_letter.dead_letter_headers(
-            [("own", b"1"), ("dlq-cause", b"inherited")],
+            [("own", b"1"), ("dlq-cause", b"inherited"), *inherited],
             outcome_id="g/t/0/1",
             cause="invalid",
             stage="decode",
@@ -363,15 +364,26 @@ def test_written_dead_letter_headers_fit_their_schema() -> None:
     texts = {name: (value or b"").decode() for name, value in written.items() if name.startswith("dlq-")}
     VALIDATORS["dead_letter"].validate(texts)
     assert set(schema("dead_letter.v1")["required"]) == set(texts)
-    assert set(schema("dead_letter.v1")["properties"]) == set(texts) | OMITTED
+    assert set(schema("dead_letter.v1")["properties"]) == set(texts) | OMITTED | {dead_letter.REPLAYS}
     assert texts["dlq-cause"] == "invalid"
 
 
+def test_the_dead_letter_of_a_replayed_event_fits_its_schema_and_headers_md_says_what_a_replay_sets() -> None:
+    event = dead_letter.replay_headers(list(written_headers().items()), 50)
+    text = (SCHEMAS / "headers.md").read_text().split("## Written on a replayed event\n")[1]
+    assert {name for name, _ in event if name != "own"} == {headers.SLO_MS, *SOURCE}
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE)) == {headers.SLO_MS, *SOURCE}
+    again = written_headers(*event)
+    texts = {name: (value or b"").decode() for name, value in again.items() if name.startswith("dlq-")}
+    VALIDATORS["dead_letter"].validate(texts)
+    assert texts["dlq-replays"] == "1"
+
+
 def test_every_header_is_documented() -> None:
-    documented = set(re.findall(r"^\| `([a-z_-]+)` \|", (SCHEMAS / "headers.md").read_text(), re.MULTILINE))
+    documented = set(re.findall(r"^\| `([a-z_.-]+)` \|", (SCHEMAS / "headers.md").read_text(), re.MULTILINE))
     own = {value for name, value in vars(headers).items() if name.isupper() and isinstance(value, str)}
-    ours = {name for name in written_headers() if name.startswith(("dlq-", "kafka_dlt-"))}
-    assert documented == own | ours | OMITTED
+    ours = {name for name in written_headers() if name.startswith(dead_letter.PREFIXES)}
+    assert documented == own | ours | OMITTED | SOURCE
 
 
 def test_asyncapi_names_the_default_topics_and_existing_schemas() -> None:
@@ -394,8 +406,8 @@ def test_asyncapi_names_the_headers_in_the_code() -> None:
     read = {name for name in own if name.replace("-", "_") in headers.Read.__struct_fields__}
     inherited = {name for name, _ in headers.carried([(name, b"") for name in own])}
     written = own - inherited - {headers.OUTCOME_PART, headers.OUTCOME_KEY_OMITTED}
-    assert set(messages["transaction"]["headers"]["properties"]) == {*read, "traceparent"}
+    assert set(messages["transaction"]["headers"]["properties"]) == {*read, *SOURCE, "traceparent"}
     outcome = messages["outcome"]["headers"]
-    assert set(outcome["properties"]) == {*written, "traceparent", headers.OUTCOME_KEY_OMITTED}
+    assert set(outcome["properties"]) == {*written, *SOURCE, "traceparent", headers.OUTCOME_KEY_OMITTED}
     assert set(outcome["required"]) == written
     assert set(outcome["properties"]["outcome"]["enum"]) == {status.value for status in Status}

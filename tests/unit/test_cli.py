@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+NOWHERE = {"INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("INFERSTREAM__")}
@@ -18,7 +20,21 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "check", "settings", "demo", "produce", "tail", "audit", "local up", "local status", "local down"],
+    [
+        "run",
+        "check",
+        "settings",
+        "demo",
+        "produce",
+        "tail",
+        "audit",
+        "dlq",
+        "replay",
+        "resume",
+        "local up",
+        "local status",
+        "local down",
+    ],
 )
 def test_every_command_explains_itself(command: str) -> None:
     done = run(*command.split(), "--help")
@@ -39,10 +55,12 @@ def test_the_version_is_told() -> None:
         (["run"], {"INFERSTREAM__PIPELINES__FRAUD__TASK": "nothing"}, 2, "task 'nothing' is not installed"),
         (["run", "-s", "none.yaml"], {}, 2, "settings file none.yaml does not exist"),
         (["audit", "-p", "x"], {}, 2, "there is no pipeline 'x'; there are: fraud"),
-        (["produce", "--file", "none.jsonl"], {"INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9",
-          "INFERSTREAM__KAFKA__START_TIMEOUT_MS": "100"}, 4, "no answer from Kafka at 127.0.0.1:9"),
-        (["tail"], {"INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9",
-          "INFERSTREAM__KAFKA__START_TIMEOUT_MS": "100"}, 4, "no answer from Kafka at 127.0.0.1:9"),
+        (["produce", "--file", "none.jsonl"], {}, 2, "--file none.jsonl cannot be read"),
+        (["dlq", "--since", "noon"], {}, 2, "--since 'noon' is no time"),
+        (["dlq", "--show", "7"], {}, 2, "write PARTITION@OFFSET"),
+        (["audit", "--from-offset", "3"], {}, 2, "give --partition too"),
+        (["produce", "--timeout", "0.1"], NOWHERE, 4, "no answer from Kafka at 127.0.0.1:9"),
+        (["tail", "--timeout", "0.1"], NOWHERE, 4, "no answer from Kafka at 127.0.0.1:9"),
     ],
 )  # fmt: skip
 def test_what_a_user_can_mend_is_one_line_and_a_code(

@@ -96,6 +96,29 @@ def test_two_pipelines_may_not_share_a_group(tmp_path: Path) -> None:
     assert default_group("a") != default_group("b")
 
 
+def test_exactly_once_needs_time_for_a_transaction() -> None:
+    environ = {"INFERSTREAM__PIPELINES__FRAUD__DELIVERY": "exactly_once"}
+    with pytest.raises(SettingsError) as refused:
+        load(environ=environ)
+    assert str(refused.value).startswith("pipelines.fraud: delivery exactly_once needs an slo_ms of at least 250")
+    assert "default (50 ms)" in str(refused.value)
+    environ["INFERSTREAM__PIPELINES__FRAUD__SLO_MS"] = "250"
+    assert load(environ=environ).pipelines["fraud"].delivery == "exactly_once"
+    environ["INFERSTREAM__PIPELINES__FRAUD__SLO_CLASSES"] = '{"gold": 40, "slow": 300}'
+    with pytest.raises(SettingsError, match=r"too tight: gold \(40 ms\)$"):
+        load(environ=environ)
+
+
+def test_exactly_once_reads_only_what_is_committed() -> None:
+    environ = {
+        "INFERSTREAM__PIPELINES__FRAUD__DELIVERY": "exactly_once",
+        "INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "500",
+        "INFERSTREAM__KAFKA__ISOLATION_LEVEL": "read_uncommitted",
+    }
+    with pytest.raises(SettingsError, match=r"'fraud' needs kafka\.isolation_level read_committed"):
+        load(environ=environ)
+
+
 def test_the_table_names_every_setting_and_its_variable_works() -> None:
     rows = table()
     paths = {row.path for row in rows}

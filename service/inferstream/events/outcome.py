@@ -29,6 +29,7 @@ class Cause(StrEnum):
     INVALID = "invalid"
     UNUSABLE_FEATURES = "unusable_features"
     TASK_FAILED = "task_failed"
+    OUTCOME_TOO_LARGE = "outcome_too_large"
     # fallback
     MODEL_UNAVAILABLE = "model_unavailable"
     MODEL_TIMEOUT = "model_timeout"

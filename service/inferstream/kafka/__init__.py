@@ -1,8 +1,20 @@
 """Kafka behind the pipeline's interfaces; the only importer of aiokafka."""
 
 from inferstream.kafka.admin import Admin
+from inferstream.kafka.control import Committed, GroupOffsets, control, replayed
 from inferstream.kafka.reader import Reader
 from inferstream.kafka.sink import KafkaSink
 from inferstream.kafka.source import KafkaSource
+from inferstream.kafka.transactions import KafkaTransactions
 
-__all__ = ["Admin", "KafkaSink", "KafkaSource", "Reader"]
+__all__ = [
+    "Admin",
+    "Committed",
+    "GroupOffsets",
+    "KafkaSink",
+    "KafkaSource",
+    "KafkaTransactions",
+    "Reader",
+    "control",
+    "replayed",
+]

@@ -66,8 +66,12 @@ class Admin:
 
     async def max_message_bytes(self, topics: Iterable[str]) -> Mapping[str, int]:
         """`max.message.bytes` of the topics; Kafka's default where the broker does not tell."""
+        return dict.fromkeys(topics, _DEFAULT_MESSAGE_BYTES) | await self.told_max_message_bytes(topics)
+
+    async def told_max_message_bytes(self, topics: Iterable[str]) -> dict[str, int]:
+        """`max.message.bytes` of those topics of which the broker tells it (it may not be allowed to us)."""
+        sizes: dict[str, int] = {}
         wanted = sorted(set(topics))
-        sizes = dict.fromkeys(wanted, _DEFAULT_MESSAGE_BYTES)
         resources = [ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": ""}) for topic in wanted]
         try:
             answers = await self._client.describe_configs(resources)

@@ -1,7 +1,7 @@
 """Reading topics outside any group, from an offset or time to the end or on and on: for tools, demo and tests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from inferstream.errors import ContractMismatch
 from inferstream.events.envelope import Record
 from inferstream.kafka.admin import Admin
-from inferstream.kafka.connection import client_arguments, hold_empty_fetches, kafka_errors
+from inferstream.kafka.connection import client_arguments, kafka_errors, temper
 from inferstream.settings import KafkaSettings
 
 _POLL_MS = 200
@@ -27,7 +27,7 @@ class Reader:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
         )
-        hold_empty_fetches(self._consumer)
+        temper(self._consumer, settings.request_timeout_ms / 1000)
         self._partitions: list[TopicPartition] = []
 
     async def __aenter__(self) -> "Reader":
@@ -62,6 +62,24 @@ class Reader:
         with kafka_errors(f"reading topic '{self._topic}'", self._settings):
             found = await self._consumer.end_offsets(self._partitions)
         return {tp.partition: offset for tp, offset in found.items()}
+
+    async def offsets_at(self, unix_ms: int) -> Mapping[int, int]:
+        """First offset of that time or later, by partition; where there is none, the end."""
+        ends = await self.end_offsets()
+        with kafka_errors(f"reading topic '{self._topic}'", self._settings):
+            found = await self._consumer.offsets_for_times(dict.fromkeys(self._partitions, unix_ms))
+        at = {tp.partition: each.offset for tp, each in found.items() if each is not None}
+        return {partition: min(at.get(partition, end), end) for partition, end in ends.items()}
+
+    def seek(self, offsets: Mapping[int, int]) -> None:
+        """Go on at these offsets."""
+        for partition, offset in offsets.items():
+            self._consumer.seek(TopicPartition(self._topic, partition), offset)
+
+    def only(self, partitions: Collection[int]) -> None:
+        """Read no others. Where these stand is decided anew."""
+        self._partitions = [tp for tp in self._partitions if tp.partition in partitions]
+        self._consumer.assign(self._partitions)
 
     async def seek_to_end(self) -> None:
         """Go on with records written from now on."""

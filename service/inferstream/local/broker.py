@@ -38,10 +38,7 @@ def embedded(folder: Path, port: int) -> Launch:
 
 def apache(folder: Path, port: int, controller_port: int, tell: Callable[[str], None]) -> Launch:
     """Real Apache Kafka, one node in KRaft mode. Needs Java 17; Maven brings the jars once."""
-    for tool, need in (("java", "Java 17 or newer"), ("mvn", "Maven")):
-        if shutil.which(tool) is None:
-            raise LocalStackError(f"`--kafka apache` needs {need}: install it, or use the embedded broker")
-    libs = build_once(cache_folder() / f"kafka-{_KAFKA_VERSION}", lambda target: _fetch_jars(target, tell))
+    libs = jars(tell)
     folder.mkdir(parents=True, exist_ok=True)
     properties = folder / "server.properties"
     properties.write_text(_properties(folder / "log", port, controller_port))
@@ -49,6 +46,14 @@ def apache(folder: Path, port: int, controller_port: int, tell: Callable[[str], 
     if not (folder / "log" / "meta.properties").exists():
         _format(java, properties)
     return Launch([*java, "kafka.Kafka", str(properties)], os.environ)
+
+
+def jars(tell: Callable[[str], None]) -> Path:
+    """The folder of Apache Kafka's jars. Raises LocalStackError where Java or Maven is missing."""
+    for tool, need in (("java", "Java 17 or newer"), ("mvn", "Maven")):
+        if shutil.which(tool) is None:
+            raise LocalStackError(f"`--kafka apache` needs {need}: install it, or use the embedded broker")
+    return build_once(cache_folder() / f"kafka-{_KAFKA_VERSION}", lambda target: _fetch_jars(target, tell))
 
 
 def _fetch_jars(target: Path, tell: Callable[[str], None]) -> None:

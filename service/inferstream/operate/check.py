@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from rich.console import Console
 
-from inferstream.app import check_topics, load_student, load_tasks
+from inferstream.app import check_topics, load_student, load_tasks, models_on_triton
 from inferstream.errors import InferstreamError, Unavailable
 from inferstream.kafka import Admin
 from inferstream.settings import KafkaSettings, Settings
@@ -110,8 +110,9 @@ async def _server(url: str, settings: Settings, tasks: Mapping[str, Task], timeo
     try:
         version = await _patiently(server, timeout)
         findings.append(Finding("ok", "model server", f"{version} answers at {server.url}"))
-        for name, pipeline in settings.pipelines.items():
-            findings += await _model(server, settings, name, pipeline.model or tasks[name].model, tasks[name])
+        for name, task in tasks.items():
+            for asked, role in zip(models_on_triton(settings, name, task), ("model", "fallback model"), strict=False):
+                findings.append(await _model(server, settings, name, (role, *asked), task))
     except InferstreamError as error:
         findings.append(Finding("fail", "model server", str(error)))
     finally:
@@ -130,25 +131,25 @@ async def _patiently(server: TritonServer, timeout: float) -> str:
             await asyncio.sleep(0.2)
 
 
-async def _model(server: TritonServer, settings: Settings, name: str, model_name: str, task: Task) -> list[Finding]:
-    pipeline = settings.pipelines[name]
-    model = TritonModel(server, model_name, pipeline.model_version, task, settings.triton)
-    what = f"model '{model_name}' of '{name}'"
+async def _model(
+    server: TritonServer, settings: Settings, name: str, asked: tuple[str, str, str], task: Task
+) -> Finding:
+    role, model_name, version = asked
+    model = TritonModel(server, model_name, version, task, settings.triton)
+    what = f"{role} '{model_name}{':' if version else ''}{version}' of '{name}'"
     try:
         await model.check()
     except InferstreamError as error:
-        return [Finding("fail", what, str(error))]
-    most = pipeline.batching.max_batch_size
+        return Finding("fail", what, str(error))
+    most = settings.pipelines[name].batching.max_batch_size
     if most > model.max_batch_size:
-        return [
-            Finding(
-                "fail",
-                what,
-                f"takes {model.max_batch_size} rows at most, pipelines.{name}.batching.max_batch_size is {most}: "
-                "lower it, or raise the model's",
-            )
-        ]
-    return [Finding("ok", what, f"is ready and fits the task; up to {model.max_batch_size} rows a call")]
+        return Finding(
+            "fail",
+            what,
+            f"takes {model.max_batch_size} rows at most, pipelines.{name}.batching.max_batch_size is {most}: "
+            "lower it, or raise the model's",
+        )
+    return Finding("ok", what, f"is ready and fits the task; up to {model.max_batch_size} rows a call")
 
 
 def _patient(kafka: KafkaSettings, timeout: float) -> KafkaSettings:

@@ -25,3 +25,15 @@ def choose(settings: Settings, name: str | None) -> Chosen:
         raise SettingsError(f"there is no pipeline '{name}'; there are: {known}")
     pipeline = settings.pipelines[name]
     return Chosen(name, pipeline, pipeline.group or default_group(name))
+
+
+def patient(settings: Settings, timeout: float) -> Settings:
+    """The same, with `timeout` seconds for a broker to answer: a command says soon that there is none."""
+    milliseconds = max(1, int(timeout * 1000))
+    kafka = settings.kafka.model_copy(
+        update={
+            "start_timeout_ms": milliseconds,
+            "request_timeout_ms": min(milliseconds, settings.kafka.request_timeout_ms),
+        }
+    )
+    return settings.model_copy(update={"kafka": kafka})

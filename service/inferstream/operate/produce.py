@@ -30,6 +30,7 @@ class Plan(NamedTuple):
     events: int
     file: Path | None
     slo_ms: int | None
+    slo_class: str | None
     poison: float
     seed: int
 
@@ -42,8 +43,11 @@ class Draft(NamedTuple):
 
 
 async def run_produce(settings: Settings, pipeline: str | None, plan: Plan) -> int:
-    """Send as planned and say how many went out."""
+    """Send as planned and say how many went out. A file is read whole first: a bad line in it sends nothing."""
     chosen = choose(settings, pipeline)
+    if plan.slo_class is not None and plan.slo_class not in chosen.settings.classes:
+        known = ", ".join(chosen.settings.classes)
+        raise SettingsError(f"pipeline '{chosen.name}' has no SLO class '{plan.slo_class}'; it has: {known}")
     drafts = itertools.islice(with_poison(_drafts(chosen, plan), plan.poison), plan.events)
     async with Admin(settings.kafka) as admin:
         partitions = (await admin.partition_counts()).get(chosen.settings.input_topic)
@@ -68,6 +72,8 @@ async def _send(sink: KafkaSink, chosen: Chosen, drafts: Iterator[Draft], partit
     given = [(headers.CONTENT_TYPE, codec.content_type.encode())]
     if plan.slo_ms is not None:
         given.append((headers.SLO_MS, str(plan.slo_ms).encode()))
+    if plan.slo_class is not None:
+        given.append((headers.SLO_CLASS, plan.slo_class.encode()))
     begin, sent = time.monotonic(), 0
     while True:
         due = int((time.monotonic() - begin) * plan.rate) + 1
@@ -91,7 +97,7 @@ def _encoded(codec: codecs.Codec, payload: Any, now_ms: int) -> bytes:
 
 def _drafts(chosen: Chosen, plan: Plan) -> Iterator[Draft]:
     if plan.file is not None:
-        return _from_file(plan.file, chosen)
+        return iter(list(_from_file(plan.file, chosen)))
     task_name = chosen.settings.task or chosen.name
     if task_name != "fraud":
         raise SettingsError(f"only task 'fraud' has simulated traffic, not '{task_name}': give events with --file")

@@ -9,18 +9,22 @@ from typing import Any
 
 from inferstream.events.envelope import Event
 from inferstream.events.outcome import Cause
-from inferstream.pipeline.infer import Infer, Tried
+from inferstream.pipeline.infer import Infer, Missed, Tried
 from inferstream.pipeline.interfaces import Clock, Model
+from inferstream.pipeline.second import Second, Waiting, by_cause
 from inferstream.policy.batcher import Batcher, Call
 from inferstream.policy.order import EmitOrder
-from inferstream.policy.reserve import EmitReserve
+from inferstream.policy.reserve import Reserve
 from inferstream.signals import Signals
 
 _SOONEST_WAKE = 0.0005  # seconds; the loop's own timers are no finer
 
 
 class Batching:
-    """The stage. `infer` answers events; `emit` takes those of one lane, in order."""
+    """The stage. `infer` answers events; `emit` takes those of one lane, in order.
+
+    What the model does not answer goes to the `second` model if there is one, then to the rest of the chain.
+    """
 
     def __init__(
         self,
@@ -29,11 +33,13 @@ class Batching:
         infer: Infer,
         models: Sequence[Model],
         emit: Callable[[list[Event]], None],
-        reserve: EmitReserve,
+        reserve: Reserve,
         clock: Clock,
         signals: Signals,
+        second: Second | None = None,
     ) -> None:
         self._batcher = batcher
+        self._second = second
         self._order: EmitOrder[Event] = EmitOrder()
         self._infer = infer
         self._models = models
@@ -43,7 +49,7 @@ class Batching:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._waited = signals.stage.cell(pipeline, "batch")
-        signals.queued.cell(pipeline).read = lambda: len(batcher)
+        signals.queued.cell(pipeline).read = lambda: len(batcher) + (len(second) if second is not None else 0)
         signals.in_flight.cell(pipeline).read = lambda: batcher.in_flight
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -59,6 +65,8 @@ class Batching:
     def drop_partitions(self, partitions: set[int]) -> None:
         """Forget the events of partitions that are no longer ours."""
         self._batcher.drop(lambda event: event.record.partition in partitions)
+        if self._second is not None:
+            self._second.drop(partitions)
         self._order.drop_partitions(partitions)
 
     async def stop(self) -> None:
@@ -73,20 +81,35 @@ class Batching:
         now = self._clock.monotonic()
         for number, model in enumerate(self._models):
             self._batcher.set_up(number, model.is_ready, model.instances)
-        self._batcher.reserve = self._reserve.seconds
+        self._batcher.keep(self._reserve.emit, self._reserve.fallback)
         while True:
             plan = self._batcher.next(now)
             if plan.missed:
-                self._start(self._miss(plan.missed, now))
+                self._note_waiting(plan.missed, now)
+                is_up = any(model.is_ready for model in self._models)
+                self._miss(Missed(plan.missed, Cause.PREDICTED_LATE if is_up else Cause.MODEL_UNAVAILABLE))
             if plan.call is None:
                 break
             self._start(self._make(plan.call, now))
+        wake_at = plan.wake_at if plan.wake_at is not None else float("inf")
+        if self._second is not None:
+            wake_at = min(wake_at, self._ask_second(self._second, now))
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if plan.wake_at is not None and plan.wake_at < float("inf"):
-            delay = max(_SOONEST_WAKE, plan.wake_at - now)
+        if wake_at < float("inf"):
+            delay = max(_SOONEST_WAKE, wake_at - now)
             self._timer = asyncio.get_running_loop().call_later(delay, self._send_due)
+
+    def _ask_second(self, second: Second, now: float) -> float:
+        """Send what is due to the second model; when to look again."""
+        while True:
+            plan = second.next(now, self._reserve)
+            for missed in by_cause(plan.missed):
+                self._start(self._fall_back(missed))
+            if plan.call is None:
+                return plan.wake_at if plan.wake_at is not None else float("inf")
+            self._start(self._make_second(second, plan.call))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -101,20 +124,38 @@ class Batching:
             tried = await self._infer.by_model(call.events, model, call.deadline)
         finally:
             self._batcher.done(call, self._clock.monotonic(), tried.was_answered)
+        missed = tried.missed
         if tried.refused:
             self._send_due()  # to find who is at fault takes calls of its own; the others need not wait
-            await self._infer.bisect(tried.refused, model, call.deadline)
+            missed = await self._infer.bisect(tried.refused, model, call.deadline)
         self._batcher.add(tried.again)
-        waiting = set(map(id, tried.again))
-        self._leave([event for event in call.events if id(event) not in waiting] if waiting else call.events)
+        self._leave(_without(call.events, tried.again, missed))
+        for part in missed:
+            self._miss(part)
         self._send_due()
 
-    async def _miss(self, events: list[Event], now: float) -> None:
-        """What the model cannot make."""
-        self._note_waiting(events, now)
-        is_up = any(model.is_ready for model in self._models)
-        await self._infer.without_model(events, Cause.PREDICTED_LATE if is_up else Cause.MODEL_UNAVAILABLE)
-        self._leave(events)
+    def _miss(self, missed: Missed) -> None:
+        """What the model does not answer."""
+        left = missed if self._second is None else self._second.add(missed)
+        if left.events:
+            self._start(self._fall_back(left))
+
+    async def _make_second(self, second: Second, call: Call[Waiting]) -> None:
+        """A call to the second model."""
+        tried = Tried(False)
+        try:
+            tried = await self._infer.by_second(by_cause(call.events), second.models[call.endpoint], call.deadline)
+        finally:
+            second.done(call, self._clock.monotonic(), tried.was_answered)
+        self._leave(_without([waiting.event for waiting in call.events], (), tried.missed))
+        for part in tried.missed:
+            self._start(self._fall_back(part))
+        self._send_due()
+
+    async def _fall_back(self, missed: Missed) -> None:
+        """The rest of the chain, in the process."""
+        await self._infer.without_model(missed)
+        self._leave(missed.events)
 
     def _note_waiting(self, events: list[Event], now: float) -> None:
         waited = now - sum(event.taken_at for event in events) / len(events)
@@ -130,3 +171,11 @@ class Batching:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None and not self.failed.done():
             self.failed.set_exception(task.exception())  # type: ignore[arg-type]
+
+
+def _without(events: list[Event], again: Sequence[Event], missed: Sequence[Missed]) -> list[Event]:
+    """Those of a call that are answered by it."""
+    if not again and not missed:
+        return events
+    elsewhere = {id(event) for part in (again, *(m.events for m in missed)) for event in part}
+    return [event for event in events if id(event) not in elsewhere]

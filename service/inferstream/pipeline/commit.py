@@ -1,12 +1,11 @@
 """commit: offsets pass only when the outcomes of everything below them are acknowledged."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Container, Iterator, Mapping
 from typing import NamedTuple
 
 from inferstream.errors import Unavailable
 from inferstream.events.envelope import Event, Slice
-from inferstream.pipeline.interfaces import Source
 from inferstream.policy.offsets import OffsetTracker
 from inferstream.signals import Signals
 
@@ -22,8 +21,14 @@ class Commit:
     Results of an earlier assignment find no tracker and are ignored: the partition's new owner repeats them.
     """
 
-    def __init__(self, pipeline: str, source: Source, interval: float, signals: Signals) -> None:
-        self._source = source
+    def __init__(
+        self,
+        pipeline: str,
+        commit: Callable[[Mapping[int, int]], Awaitable[None]],
+        interval: float,
+        signals: Signals,
+    ) -> None:
+        self._take_offsets = commit
         self._interval = interval
         self._assignments: dict[int, _Assignment] = {}
         self._closing: set[int] = set()
@@ -41,6 +46,11 @@ class Commit:
     def unsettled(self) -> int:
         """Records taken whose outcome is not acknowledged yet."""
         return self._unsettled
+
+    def partitions(self) -> Iterator[tuple[int, int, int, int]]:
+        """Of each: number, epoch, records taken under it, and how many of these are unsettled."""
+        for number, (epoch, tracker) in self._assignments.items():
+            yield number, epoch, tracker.taken, tracker.unsettled
 
     def assigned(self, partitions: Mapping[int, int]) -> None:
         """Follow these partitions under these epochs."""
@@ -70,6 +80,13 @@ class Commit:
         assignment.tracker.resolve(offsets)
         self._unsettled -= len(offsets)
         self._settled.set()
+
+    def committable_with(self, partition: int, epoch: int, ready: Container[int]) -> int | None:
+        """The offset that could be committed if these records needed nothing more either."""
+        assignment = self._assignments.get(partition)
+        if assignment is None or assignment.epoch != epoch:
+            return None
+        return assignment.tracker.committable_with(ready)
 
     async def until_unsettled_below(self, limit: int) -> None:
         """Backpressure: wait for room."""
@@ -115,7 +132,7 @@ class Commit:
             if not due:
                 return True
             try:
-                await self._source.commit(due)
+                await self._take_offsets(due)
             except Unavailable:
                 self._errors.add()
                 return False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from inferstream.events.envelope import Event, Slice
 from inferstream.pipeline.commit import Commit
 from inferstream.pipeline.decode import Decode
-from inferstream.pipeline.interfaces import Source
+from inferstream.pipeline.interfaces import Clock, Source
 from inferstream.signals import Signals
 
 _CHUNK = 256  # records handled before the loop gets its turn: a few milliseconds at most
@@ -24,6 +24,7 @@ class Consume:
         commit: Commit,
         submit: Callable[[list[Event]], None],
         max_unsettled: int,
+        clock: Clock,
         signals: Signals,
     ) -> None:
         self._source = source
@@ -32,17 +33,30 @@ class Consume:
         self._submit = submit
         self._max_unsettled = max_unsettled
         self._stopping = False
+        self._taking_since: float | None = None
+        self._clock = clock
         self._records = signals.records.cell(pipeline)
 
     def stop(self) -> None:
         """Take no more."""
         self._stopping = True
 
+    @property
+    def is_full(self) -> bool:
+        """It holds back until something is settled."""
+        return self._commit.unsettled >= self._max_unsettled
+
+    def taking_seconds(self) -> float:
+        """How long the source has been asked for records without an answer."""
+        return 0.0 if self._taking_since is None else self._clock.monotonic() - self._taking_since
+
     async def run(self) -> None:
         """Take and hand on until stopped."""
         while not self._stopping:
             await self._commit.until_unsettled_below(self._max_unsettled)
+            self._taking_since = self._clock.monotonic()
             taken = await self._source.take(_TAKE_TIMEOUT)
+            self._taking_since = None
             if taken:
                 await self._hand_on(taken)
 

@@ -1,4 +1,7 @@
-"""infer: the model answers a call within its budget, else the fallback chain does: student, then rules."""
+"""infer: the model answers a call within its budget, else the fallback chain does: second model, student, rules.
+
+Who asks when is `batch`'s business; a call that fails tells it what is left to be answered, and why.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,14 +15,12 @@ from inferstream.events.envelope import Event, Provenance, Verdict
 from inferstream.events.outcome import Answerer, Cause, Status
 from inferstream.pipeline.interfaces import Clock, Model
 from inferstream.pipeline.isolate import isolate
-from inferstream.policy.reserve import EmitReserve
+from inferstream.policy.reserve import Reserve
 from inferstream.policy.retry import RetryBudget
 from inferstream.signals import Signals
 from inferstream.tasks import Task, Tensors
 from inferstream.tasks.task import as_declared, finite_rows
 
-FALLBACK_SECONDS = 0.002
-"""What the chain is given to answer a batch in the process."""
 _LONGEST_CALL = 60.0  # seconds; the bound of a call for events without a deadline ahead
 _BISECT_PAUSE = 1.0  # seconds; a stream of refused batches must not multiply the calls
 _UNUSABLE = Verdict(
@@ -45,10 +46,17 @@ class Answer(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """What answers without the model: the student, if there is one; and by SLO class what a miss means."""
+    """What answers in the process: the student, if there is one; and by SLO class what a miss means."""
 
     student: Model | None
     on_miss: Mapping[str, str]
+
+
+class Missed(NamedTuple):
+    """Events that the model does not answer, and why."""
+
+    events: list[Event]
+    cause: Cause
 
 
 class Tried(NamedTuple):
@@ -57,6 +65,7 @@ class Tried(NamedTuple):
     was_answered: bool
     again: Sequence[Event] = ()
     refused: Sequence[Event] = ()
+    missed: Sequence[Missed] = ()
 
 
 class Infer:
@@ -71,7 +80,7 @@ class Infer:
         task: Task,
         chain: Chain,
         decide: Callable[[Answer], None],
-        reserve: EmitReserve,
+        reserve: Reserve,
         clock: Clock,
         signals: Signals,
     ) -> None:
@@ -89,7 +98,7 @@ class Infer:
         self._results = {result: signals.batches.cell(pipeline, result) for result in ("scored", "fallback")}
 
     async def by_model(self, events: list[Event], model: Model, deadline: float) -> Tried:
-        """One call, and the fallback chain for what it leaves and nobody tries again."""
+        """One call to the model."""
         self._retries.called()
         usable, tensors = self._usable(events)
         if not usable:
@@ -102,12 +111,36 @@ class Infer:
                 return Tried(True, refused=usable)
             again = self._may_try_again(usable, cause)
             tried = set(map(id, again))
-            await self.without_model([e for e in usable if id(e) not in tried] if again else usable, cause)
-            return Tried(False, again=again)
+            missed = [event for event in usable if id(event) not in tried] if again else usable
+            return Tried(False, again=again, missed=[Missed(missed, cause)] if missed else [])
         return Tried(True)
 
-    async def without_model(self, events: list[Event], cause: Cause) -> None:
+    async def by_second(self, parts: Sequence[Missed], model: Model, deadline: float) -> Tried:
+        """One call to the second model, for events that the first does not answer. It is not tried again."""
+        usable, tensors = self._usable([event for part in parts for event in part.events])
+        if not usable:
+            return Tried(False)
+        started = self._clock.monotonic()
+        try:
+            outputs, answerer = await model.infer(tensors, self._timeout(deadline, started))
+        except ModelError as error:
+            missed = [Missed(left, cause) for events, cause in parts if (left := [e for e in events if not e.verdict])]
+            return Tried(error.cause == Cause.MODEL_REJECTED, missed=missed)
+        took = self._clock.monotonic() - started
+        self._stage.observe(took, len(usable))
+        self._results["fallback"].add()
+        row_of = {id(event): row for row, event in enumerate(usable)}
+        for events, cause in parts:
+            rows = [row_of[id(event)] for event in events if id(event) in row_of]
+            given, said = ({name: array[rows] for name, array in part.items()} for part in (tensors, outputs))
+            if rows:
+                provenance = Provenance(answerer, started, int(took * 1e6), cause)
+                self._decide(Answer([usable[row] for row in rows], given, said, provenance))
+        return Tried(True)
+
+    async def without_model(self, missed: Missed) -> None:
         """The student if there is one and it works, else the rules; or what the events' classes want instead."""
+        events, cause = missed
         self._results["fallback"].add(1 if events else 0)
         chained = []
         for event in events:
@@ -117,9 +150,14 @@ class Infer:
                 event.verdict = Verdict(status, cause, "infer", "missed by the model, as its SLO class wants")
             else:
                 chained.append(event)
+        began = self._clock.monotonic()
         usable, tensors = self._usable(chained)
         if not usable:
             return
+        await self._answer_in_process(usable, tensors, cause)
+        self._reserve.fell_back(self._clock.monotonic() - began)
+
+    async def _answer_in_process(self, usable: list[Event], tensors: Tensors, cause: Cause) -> None:
         started = self._clock.monotonic()
         if self._chain.student is not None:
             try:
@@ -134,24 +172,27 @@ class Infer:
 
     async def _call(self, events: list[Event], tensors: Tensors, model: Model, deadline: float) -> None:
         started = self._clock.monotonic()
-        timeout = min(_LONGEST_CALL, deadline - self._reserve.seconds - FALLBACK_SECONDS - started)
-        outputs, answerer = await model.infer(tensors, timeout)
+        outputs, answerer = await model.infer(tensors, self._timeout(deadline, started))
         took = self._clock.monotonic() - started
         self._rows.observe(len(events))
         self._stage.observe(took, len(events))
         self._results["scored"].add()
         self._decide(Answer(events, tensors, outputs, Provenance(answerer, started, int(took * 1e6))))
 
-    async def bisect(self, refused: Sequence[Event], model: Model, deadline: float) -> None:
+    def _timeout(self, deadline: float, now: float) -> float:
+        """Of a call: what is left, less what the rest of the chain and the outcome need."""
+        return min(_LONGEST_CALL, deadline - self._reserve.emit - self._reserve.fallback - now)
+
+    async def bisect(self, refused: Sequence[Event], model: Model, deadline: float) -> list[Missed]:
         """The model refused the batch: find the events at fault by halving, so that they cost only themselves."""
         now = self._clock.monotonic()
         events, tensors = self._usable(list(refused))
         if len(events) == 1:
             events[0].verdict = _REJECTED
-            return
+            return []
         if now - self._bisected_at < _BISECT_PAUSE:
-            await self.without_model(events, Cause.MODEL_REJECTED)
-            return
+            return [Missed(events, Cause.MODEL_REJECTED)] if events else []
+        missed = []
         parts = [slice(0, len(events))]
         while parts:
             part = parts.pop()
@@ -162,18 +203,19 @@ class Infer:
                     await self._call(events[half], chosen, model, deadline)
                 except ModelError as error:
                     if error.cause != Cause.MODEL_REJECTED:
-                        await self.without_model(events[half], Cause(error.cause))
+                        missed.append(Missed(events[half], Cause(error.cause)))
                     elif half.stop - half.start == 1:
                         events[half.start].verdict = _REJECTED
                     else:
                         parts.append(half)
         self._bisected_at = self._clock.monotonic()
+        return missed
 
     def _may_try_again(self, events: list[Event], cause: Cause) -> list[Event]:
         """Events that go back to the queue: once each, while they have time, and few of all calls."""
         if cause not in _TRY_AGAIN:
             return []
-        soonest = self._clock.monotonic() + self._reserve.seconds + 2 * FALLBACK_SECONDS
+        soonest = self._clock.monotonic() + self._reserve.emit + 2 * self._reserve.fallback
         again = [event for event in events if event.attempts == 1 and event.deadline > soonest]
         if not again or not self._retries.take():
             return []

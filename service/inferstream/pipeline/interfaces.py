@@ -44,6 +44,25 @@ class Source(Protocol):
     async def commit(self, offsets: Mapping[int, int]) -> None:
         """Commit (partition to next offset). Raises Unavailable if the broker does not take it in time."""
 
+    def hold(self, partition: int) -> None:
+        """Take nothing from this partition until it is released or assigned anew. Unknown partitions are ignored."""
+
+    def release(self, partition: int) -> None:
+        """Take from it again, going on after the last record that was taken."""
+
+    def is_held(self, partition: int) -> bool:
+        """Nothing is taken from it now, for whatever reason of the source's or ours."""
+
+    async def behind(self) -> Mapping[int, int]:
+        """Records of each partition of ours that are on the broker and were not taken. Raises Unavailable."""
+
+    async def rewind(self, partition: int) -> None:
+        """Go back to what is committed (else to where `auto_offset_reset` says), under a new epoch.
+
+        `assigned` is called with it, so a hold ends; what was taken under the old epoch is nobody's.
+        Raises Unavailable: then nothing is taken until it succeeds.
+        """
+
     async def stop(self) -> None:
         """Leave the group. Commits nothing. Idempotent."""
 
@@ -71,7 +90,8 @@ class Sink(Protocol):
     def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> asyncio.Future[None]:
         """Hand over records, in order. The future is done when the broker has acknowledged all of them.
 
-        Never blocks. Retries for as long as the broker may come back; fails only for good.
+        Never blocks. Retries for as long as the broker may come back, with another producer if ours is wedged;
+        fails only for good: with `RecordsRefused` if the broker does not take some of them (all others are written).
         """
 
     async def flush(self) -> None:
@@ -79,6 +99,56 @@ class Sink(Protocol):
 
     async def stop(self) -> None:
         """Close. What is not acknowledged is given up. Idempotent."""
+
+
+class Write(NamedTuple):
+    """Records for one partition of a topic, in order."""
+
+    topic: str
+    partition: int
+    records: Sequence[OutRecord]
+
+
+class Transactions(Protocol):
+    """Exactly once: what is written for an input partition and its offset, together or not at all.
+
+    One transactional producer per input partition, named by it, so that a new owner's fences the former's.
+    """
+
+    def max_record_bytes(self, topic: str) -> int:
+        """As `Sink.max_record_bytes`."""
+
+    async def open(self, partition: int) -> None:
+        """Become the partition's only writer, also after `transact` has failed.
+
+        Raises Unavailable or ContractMismatch.
+        """
+
+    async def transact(self, partition: int, writes: Sequence[Write], next_offset: int) -> None:
+        """Write all of it and commit `next_offset` as the group's offset of the partition.
+
+        Raises RecordsRefused (nothing is written; the partition must be opened again), Fenced (another process is
+        the writer now), Unavailable (whether it was committed is unknown: open again and rewind the source).
+        """
+
+    async def close(self, partition: int) -> None:
+        """Give the partition up. Idempotent."""
+
+    async def stop(self) -> None:
+        """Close all. Idempotent."""
+
+
+class Notes(Protocol):
+    """A line of text per input partition that outlives us and that commands can change. Never on the data path."""
+
+    async def notes(self) -> Mapping[int, str]:
+        """All notes by partition. Raises Unavailable, or ContractMismatch where it is not allowed."""
+
+    async def annotate(self, notes: Mapping[int, str]) -> None:
+        """Write notes over those that were there. Raises as `notes`."""
+
+    async def stop(self) -> None:
+        """Close. Idempotent."""
 
 
 class Prediction(NamedTuple):

@@ -45,11 +45,14 @@ class SloClass(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What a call may be. Seconds: `overhead` of a call outside the backend, `fallback` for the chain to answer."""
+    """What a call may be. `overhead` are the seconds of a call outside the backend.
+
+    `ahead` calls are on their way while every instance computes; 0 leaves a backend that is not ours alone its pauses.
+    """
 
     max_rows: int
     overhead: float = 0.0007
-    fallback: float = 0.002
+    ahead: int = 1
 
 
 class Call(NamedTuple, Generic[E]):
@@ -70,7 +73,7 @@ class Plan(NamedTuple, Generic[E]):
 
 
 class Batcher(Generic[E]):
-    """Queues by SLO class in front of endpoints. `reserve` is the time an outcome takes to be acknowledged."""
+    """Queues by SLO class in front of endpoints."""
 
     def __init__(
         self, classes: Sequence[SloClass], latency: LatencyModel, limits: Limits, instances: Sequence[int] = (1,)
@@ -79,11 +82,11 @@ class Batcher(Generic[E]):
         self._limits = limits
         self._queues = {c.name: _Queue[E](c) for c in classes}
         self._order = sorted(self._queues.values(), key=lambda queue: not queue.is_scored_late)
-        self._endpoints = [Instances(latency, n) for n in instances]
+        self._endpoints = [Instances(latency, n, limits.ahead) for n in instances]
         self._waiting = 0
         self._numbers = 0
         self._probed_at = float("-inf")
-        self.reserve = 0.01
+        self._reserve, self._fallback = 0.01, 0.002
 
     def __len__(self) -> int:
         """Events waiting."""
@@ -93,6 +96,10 @@ class Batcher(Generic[E]):
     def in_flight(self) -> int:
         """Calls under way."""
         return sum(endpoint.in_flight for endpoint in self._endpoints)
+
+    def keep(self, reserve: float, fallback: float) -> None:
+        """Seconds kept of every budget: for an outcome to be acknowledged, and for the chain to answer a batch."""
+        self._reserve, self._fallback = reserve, fallback
 
     def set_up(self, endpoint: int, is_up: bool, instances: int | None = None) -> None:
         """An endpoint went away or came back, with so many instances of the model."""
@@ -149,7 +156,7 @@ class Batcher(Generic[E]):
         missed: list[E] = []
         for queue in self._order:
             if not queue.is_scored_late:
-                kept = self.reserve + self._limits.fallback
+                kept = self._reserve + self._fallback
                 if not is_hopeful:
                     kept = max(kept, queue.slo_seconds / 2)
                 while queue.events and queue.events[0].deadline - kept <= now:
@@ -160,7 +167,7 @@ class Batcher(Generic[E]):
     def _overdue_at(self) -> float:
         """When the next event becomes overdue."""
         heads = [q.events[0].deadline for q in self._order if q.events and not q.is_scored_late]
-        return min(heads, default=float("inf")) - (self.reserve + self._limits.fallback)
+        return min(heads, default=float("inf")) - (self._reserve + self._fallback)
 
     def _drop_window(self, start: float, backends: int) -> list[E]:
         """Take out, earliest deadline first, what would not make it in a batch as large as the load asks for.
@@ -186,7 +193,7 @@ class Batcher(Generic[E]):
 
     def _after(self) -> float:
         """What must be left when the backend has computed: for the way back, the fallback if it fails, the outcome."""
-        return self._limits.overhead / 2 + self._limits.fallback + self.reserve
+        return self._limits.overhead / 2 + self._fallback + self._reserve
 
     def _target(self, slo_seconds: float, backends: int) -> int:
         """Rows per call at full load: an event that just missed one call must make the next."""

@@ -14,7 +14,7 @@ from inferstream.events.outcome import Cause
 State = Literal["up", "suspect", "open", "probing"]
 
 _MISSES = 3  # calls in a row
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0  # seconds; one call goes out after each
 _QUIET = 10.0  # seconds up after which a failure is not a relapse
 
 

@@ -23,16 +23,17 @@ class _Sent:
 class Instances:
     """The instances of the model at one server: what each computes, and when it is expected to be free."""
 
-    def __init__(self, latency: LatencyModel, instances: int) -> None:
+    def __init__(self, latency: LatencyModel, instances: int, ahead: int = 1) -> None:
         self._latency = latency
+        self._ahead = ahead
         self._instances = [_Instance(latency) for _ in range(instances)]
         self.is_up = True
         self.in_flight = 0
 
     @property
     def has_room(self) -> bool:
-        """Whether one more call may be under way: one more than there are instances, so that none of them waits."""
-        return self.in_flight <= len(self._instances)
+        """Whether one more call may be under way: `ahead` more than there are instances, so that none of them waits."""
+        return self.in_flight < len(self._instances) + self._ahead
 
     def __len__(self) -> int:
         return len(self._instances)

@@ -4,7 +4,7 @@ One tracker per partition and assignment; a new assignment gets a new one, so a 
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 
 class OffsetTracker:
@@ -18,6 +18,8 @@ class OffsetTracker:
         self._done: set[int] = set()
         self._committable: int | None = None
         self._advanced = 0
+        self.taken = 0
+        """Records taken so far."""
 
     def __len__(self) -> int:
         """Records taken and not yet below the committable offset."""
@@ -28,6 +30,7 @@ class OffsetTracker:
         if self._open and offsets and offsets[0] <= self._open[-1]:
             raise ValueError(f"offset {offsets[0]} taken after {self._open[-1]}")
         self._open.extend(offsets)
+        self.taken += len(offsets)
 
     def resolve(self, offsets: Sequence[int]) -> None:
         """These records' outcomes (and dead letters, where they have one) are acknowledged."""
@@ -51,6 +54,15 @@ class OffsetTracker:
     def committable(self) -> int | None:
         """The offset to commit (that of the next record to read), or None while nothing is resolved."""
         return self._committable
+
+    def committable_with(self, ready: Container[int]) -> int | None:
+        """What `committable` would be if these records were resolved as well."""
+        committable = self._committable
+        for offset in self._open:
+            if offset not in self._done and offset not in ready:
+                break
+            committable = offset + 1
+        return committable
 
     def take_advanced(self) -> int:
         """Records the committable offset passed since this was last asked."""

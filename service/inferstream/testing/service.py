@@ -78,7 +78,12 @@ class ServiceProcess:
 
     async def __aenter__(self) -> "ServiceProcess":
         await self.start()
-        await self.until_ready()
+        try:
+            await self.until_ready()
+        except BaseException:
+            if self.process.returncode is None:
+                await self.terminate()
+            raise
         return self
 
     async def __aexit__(

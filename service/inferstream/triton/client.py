@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from inferstream.errors import ContractMismatch, ModelError, SettingsError, Unavailable
@@ -17,6 +18,7 @@ from inferstream.pipeline.interfaces import Prediction
 from inferstream.policy.endpoint import EndpointState
 from inferstream.settings import TritonSettings
 from inferstream.tasks import Task, Tensors
+from inferstream.tasks.task import DTYPES
 from inferstream.triton import metadata, tensors
 
 _POLL_TIMEOUT = 0.3  # seconds: an answer about readiness that takes longer is a no
@@ -70,10 +72,21 @@ class TritonServer:
         closing.add_done_callback(self._closing.discard)
         self._connect()
 
+    async def ask(self, method: str, message: Any, timeout: float) -> Any:
+        """One unary call. Raises grpc.RpcError, or Unavailable if `reconnect` gave it up."""
+        try:
+            return await getattr(self.stub, method)(message, timeout=timeout)
+        except asyncio.CancelledError:
+            # Closing a channel cancels its calls. Whoever waits for one is not cancelled by that.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise Unavailable(f"the connection to {self.url} was given up") from None
+
     async def version(self) -> str:
         """Name and version the server gives itself. Raises Unavailable."""
         try:
-            answer = await self.stub.ServerMetadata(service_pb2.ServerMetadataRequest(), timeout=_ASK_TIMEOUT)
+            answer = await self.ask("ServerMetadata", service_pb2.ServerMetadataRequest(), _ASK_TIMEOUT)
         except grpc.RpcError as error:
             raise Unavailable(f"no answer from Triton at {self.url} ({_code(error)}); is `triton.url` right?") from None
         return f"{answer.name} {answer.version}"
@@ -137,12 +150,10 @@ class TritonModel:
         """Compare with the task now. Raises Unavailable or ContractMismatch."""
         name, version = self._name, self._version
         try:
-            meta = await self._server.stub.ModelMetadata(
-                service_pb2.ModelMetadataRequest(name=name, version=version), timeout=_ASK_TIMEOUT
-            )
-            config = await self._server.stub.ModelConfig(
-                service_pb2.ModelConfigRequest(name=name, version=version), timeout=_ASK_TIMEOUT
-            )
+            wanted = service_pb2.ModelMetadataRequest(name=name, version=version)
+            meta = await self._server.ask("ModelMetadata", wanted, _ASK_TIMEOUT)
+            wanted = service_pb2.ModelConfigRequest(name=name, version=version)
+            config = await self._server.ask("ModelConfig", wanted, _ASK_TIMEOUT)
         except grpc.RpcError as error:
             raise Unavailable(
                 f"model '{name}' at {self._server.url} is not ready ({_code(error)}): {_details(error)}"
@@ -161,12 +172,15 @@ class TritonModel:
         message = tensors.request(self._name, self._version, task.inputs, task.outputs, inputs)
         self._endpoint.called()
         try:
-            response = await self._server.stub.ModelInfer(message, timeout=timeout)
+            response = await self._server.ask("ModelInfer", message, timeout)
             outputs = tensors.arrays(response, task.outputs, rows)
         except grpc.RpcError as error:
             cause = _CAUSES.get(error.code(), Cause.MODEL_ERROR)
             self._failed(cause)
             raise ModelError(cause, f"model '{self._name}': {_code(error)} {_details(error)}") from None
+        except Unavailable as error:
+            self._failed(Cause.MODEL_UNAVAILABLE)
+            raise ModelError(Cause.MODEL_UNAVAILABLE, str(error)) from None
         except ModelError as error:
             self._failed(Cause(error.cause))
             raise
@@ -205,11 +219,11 @@ class TritonModel:
     async def _ask(self) -> tuple[bool, bool]:
         """Whether the server answered, and whether the model is ready."""
         try:
-            answer = await self._server.stub.ModelReady(
-                service_pb2.ModelReadyRequest(name=self._name, version=self._version), timeout=_POLL_TIMEOUT
-            )
+            wanted = service_pb2.ModelReadyRequest(name=self._name, version=self._version)
+            answer = await self._server.ask("ModelReady", wanted, _POLL_TIMEOUT)
             if answer.ready and not self._compared:
                 await self.check()
+                await self._warm_up()
         except grpc.RpcError as error:
             return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED, False
         except Unavailable:
@@ -218,6 +232,16 @@ class TritonModel:
             self.mismatch = error
             return True, False
         return True, bool(answer.ready)
+
+    async def _warm_up(self) -> None:
+        """A row of zeros, so that no event pays for what a model does on its first call. Its answer says nothing."""
+        task = self._task
+        if any(-1 in spec.shape for spec in task.inputs):
+            return
+        zeros = {spec.name: np.zeros((1, *spec.shape), DTYPES[spec.datatype]) for spec in task.inputs}
+        message = tensors.request(self._name, self._version, task.inputs, task.outputs, zeros)
+        with suppress(grpc.RpcError, Unavailable):
+            await self._server.ask("ModelInfer", message, _ASK_TIMEOUT)
 
     def _note(self) -> None:
         """Something may have changed."""

@@ -24,7 +24,7 @@ def compare(metadata: Any, config: Any, inputs: Sequence[TensorSpec], outputs: S
     if wrong:
         raise ContractMismatch(
             f"model '{metadata.name}' does not fit the task: {'; '.join(wrong)}. "
-            "Load the model the task was made for, or name another in `pipelines.<name>.model`"
+            "Load the model the task was made for, or name another in `pipelines.<name>.model` (or `fallback_model`)"
         )
 
 

@@ -40,10 +40,10 @@ def arrays(response: Any, outputs: Sequence[TensorSpec], rows: int) -> Tensors:
         raw = contents.get(spec.name)
         if raw is None or datatypes[spec.name] != spec.datatype:
             raise _garbage(f"output '{spec.name}' is missing or is no {spec.datatype}")
-        shape = shapes[spec.name]
-        array = np.frombuffer(raw, DTYPES[spec.datatype])
-        if shape[:1] != (rows,) or not fits(shape[1:], spec.shape) or array.size != np.prod(shape):
-            raise _garbage(f"output '{spec.name}' has shape {list(shape)} and {array.size} values for {rows} rows")
+        shape, dtype = shapes[spec.name], np.dtype(DTYPES[spec.datatype])
+        array = np.frombuffer(raw, dtype, len(raw) // dtype.itemsize)
+        if shape[:1] != (rows,) or not fits(shape[1:], spec.shape) or len(raw) != np.prod(shape) * dtype.itemsize:
+            raise _garbage(f"output '{spec.name}' has shape {list(shape)} and {len(raw)} bytes for {rows} rows")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise _garbage(f"output '{spec.name}' holds numbers that are not finite")
         found[spec.name] = array.reshape(shape)

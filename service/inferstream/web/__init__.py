@@ -1,5 +1,5 @@
 """The one port: `/livez`, `/readyz`, `/metrics`."""
 
-from inferstream.web.server import Health, WebServer
+from inferstream.web.server import Front, Health, WebServer
 
-__all__ = ["Health", "WebServer"]
+__all__ = ["Front", "Health", "WebServer"]

@@ -1,12 +1,16 @@
 """Probes and metrics over HTTP. What is live and ready is decided elsewhere; here it is only said."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import structlog
 from aiohttp import web
 
+from inferstream import __version__
 from inferstream.errors import Unavailable
 from inferstream.settings import WebSettings
+
+log = structlog.get_logger()
 
 
 class Health(Protocol):
@@ -16,10 +20,22 @@ class Health(Protocol):
     def why_not_ready(self) -> str | None: ...
 
 
+class Front(Protocol):
+    """Where health and metrics are asked for: the health port, or a worker's line to its parent process."""
+
+    async def start(self) -> None:
+        """Begin to answer."""
+
+    async def stop(self) -> None:
+        """Answer no more. Idempotent."""
+
+
 class WebServer:
     """An HTTP server on the running loop."""
 
-    def __init__(self, settings: WebSettings, health: Health, metrics: Callable[[], str], content_type: str) -> None:
+    def __init__(
+        self, settings: WebSettings, health: Health, metrics: Callable[[], Awaitable[str]], content_type: str
+    ) -> None:
         self._settings = settings
         self._health = health
         self._metrics = metrics
@@ -48,6 +64,7 @@ class WebServer:
                 f"cannot listen on {where} ({error.strerror}); set web.port to a free port, or 0 for any"
             ) from None
         self.port = self._runner.addresses[0][1]
+        log.info("listening", port=self.port, version=__version__)
 
     async def stop(self) -> None:
         """Stop listening. Idempotent."""
@@ -60,7 +77,8 @@ class WebServer:
         return _answer(self._health.why_not_ready())
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics().encode(), headers={"Content-Type": self._content_type})
+        text = await self._metrics()
+        return web.Response(body=text.encode(), headers={"Content-Type": self._content_type})
 
 
 def _answer(why_not: str | None) -> web.Response:

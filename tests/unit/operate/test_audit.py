@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inferstream.events import dead_letter, headers
 from inferstream.events.outcome import outcome_id
-from inferstream.operate.audit import Reconciliation, Report
+from inferstream.operate.reconciliation import Bounds, Reconciliation, Report, _Spans
 from inferstream.testing import StoredRecord
 
 GROUP, TOPIC = "g", "t"
@@ -22,8 +24,17 @@ class History:
         self.outcomes = [outcome(r.partition, r.offset) for r in self.inputs]
         self.letters = [letter(event(*POISON))]
 
-    def report(self, tombstones: str = "dead_letter", begins: dict[int, int] | None = None) -> Report:
-        found = Reconciliation(GROUP, TOPIC, begins or dict.fromkeys(EVENTS, 0), EVENTS, tombstones)
+    def report(
+        self,
+        tombstones: str = "dead_letter",
+        begins: dict[int, int] | None = None,
+        floors: dict[int, int] | None = None,
+        committed: dict[int, int] | None = None,
+        ends: dict[int, int] | None = None,
+    ) -> Report:
+        zero = dict.fromkeys(EVENTS, 0)
+        bounds = Bounds(begins or zero, ends or EVENTS, floors or zero, committed or {})
+        found = Reconciliation(GROUP, TOPIC, bounds, tombstones)
         for each in self.outcomes:
             found.outcome(each)
         for each in self.letters:
@@ -163,3 +174,104 @@ def test_examples_are_few_and_the_count_is_whole() -> None:
     report = history.report()
     assert report.counts["missing"] == 10
     assert len(report.problems["missing"]) <= 10
+
+
+def keep_from(history: History, begin: int) -> dict[int, int]:
+    """Retention took what lies before this offset of partition 0."""
+    history.inputs = [r for r in history.inputs if r.partition == 1 or r.offset >= begin]
+    return {0: begin, 1: 0}
+
+
+def test_events_that_were_gone_before_they_were_answered_fail_the_audit() -> None:
+    history = History()
+    begins = keep_from(history, 4)
+    history.outcomes = [o for o in history.outcomes if b"/t/0/2" not in (dict(o.headers)[headers.OUTCOME_ID] or b"")]
+    report = history.report(begins=begins)
+    assert report.counts == {"lost": 1}
+    assert report.problems["lost"] == ["g/t/0/2 to 2 were gone before they were answered"]
+
+
+def test_what_the_group_had_yet_to_read_is_lost_when_it_is_gone() -> None:
+    history = History()
+    begins = keep_from(history, 4)
+    history.outcomes = [o for o in history.outcomes if (dict(o.headers)[headers.OUTCOME_ID] or b"")[:6] != b"g/t/0/"]
+    history.outcomes += [outcome(0, 4), outcome(0, 5)]
+    assert history.report(begins=begins).problems == {}  # nothing says that there was anything
+    report = history.report(begins=begins, committed={0: 1, 1: 4})
+    assert report.counts == {"lost": 3}
+
+
+def test_gaps_between_old_outcomes_prove_nothing_where_events_have_gaps_too() -> None:
+    """As transactions and compaction leave them."""
+    history = History()
+    begins = keep_from(history, 3)
+    lost = {b"g/t/0/1", b"g/t/0/4"}
+    history.outcomes = [o for o in history.outcomes if dict(o.headers)[headers.OUTCOME_ID] not in lost]
+    history.inputs = [r for r in history.inputs if (r.partition, r.offset) != (0, 4)]
+    assert history.report(begins=begins).problems == {}
+
+
+def test_a_range_leaves_everything_else_alone() -> None:
+    history = History()
+    history.outcomes = history.outcomes[1:6]  # of partition 0, without that of offset 0, which is outside
+    history.inputs = [r for r in history.inputs if r.partition == 0 and 2 <= r.offset < 5]
+    report = history.report(begins={0: 2}, floors={0: 2}, ends={0: 5})
+    assert report.problems == {}
+    assert (report.inputs, sum(report.outcomes.values()), report.aged) == (3, 3, 0)
+    del history.outcomes[2]
+    assert history.report(begins={0: 2}, floors={0: 2}, ends={0: 5}).counts == {"missing": 1}
+
+
+SOURCE = (
+    (dead_letter.TOPIC, b"t"),
+    (dead_letter.PARTITION, b"1"),
+    (dead_letter.OFFSET, b"2"),
+    (dead_letter.TIMESTAMP, b"0"),
+    (dead_letter.REPLAYS, b"1"),
+)
+
+
+def replay(history: History, *named: tuple[str, bytes]) -> None:
+    """The last event of partition 0 is the replay of the poison."""
+    history.inputs = [r._replace(headers=SOURCE) if (r.partition, r.offset) == (0, 5) else r for r in history.inputs]
+    last = outcome(0, 5)
+    history.outcomes[5] = last._replace(headers=(*last.headers, *named))
+
+
+def test_a_replayed_event_is_counted_and_its_outcome_names_its_source() -> None:
+    history = History()
+    replay(history, *SOURCE)
+    report = history.report()
+    assert report.problems == {}
+    assert report.replayed == 1
+
+
+@pytest.mark.parametrize("named", [(), SOURCE[:3], ((dead_letter.OFFSET, b"3"), *SOURCE[3:])])
+def test_an_outcome_that_does_not_name_the_source_is_caught(named: tuple[tuple[str, bytes], ...]) -> None:
+    history = History()
+    replay(history, *named)
+    assert history.report().counts == {"source_not_named": 1}
+
+
+def test_each_letter_is_compared_with_its_own_event_in_whatever_order_they_come() -> None:
+    """Poison twice, one of the letters written twice; then each altered in turn."""
+    history = History()
+    history.outcomes[0], history.outcomes[4] = outcome(0, 0, "dead_lettered"), outcome(0, 4, "dead_lettered")
+    history.inputs = [r._replace(value=f"{r.partition}/{r.offset}".encode()) for r in history.inputs]
+    originals = {(r.partition, r.offset): r for r in history.inputs}
+    history.letters = [letter(originals[place]) for place in ((0, 4), (1, 2), (0, 0), (0, 4))]
+    assert history.report().problems == {}
+    for number, each in enumerate(history.letters):
+        history.letters[number] = each._replace(value=b"other")
+        assert history.report().counts == {"dead_letter_altered": 1}
+        history.letters[number] = each
+
+
+@given(st.lists(st.integers(0, 60), max_size=60), st.integers(0, 60), st.integers(0, 60))
+def test_spans_know_the_gaps(seen: list[int], begin: int, end: int) -> None:
+    spans = _Spans()
+    for offset in seen:
+        spans.add(offset)
+    gaps = [offset for first, last in spans.gaps(begin, end) for offset in range(first, last)]
+    assert gaps == [offset for offset in range(begin, end) if offset not in seen]
+    assert spans.first == min(seen, default=None)

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from inferstream.events import dead_letter, headers
-from inferstream.operate.tail import describe, line, schemaless
+from inferstream.operate.foreign import schemaless
+from inferstream.operate.tail import describe, line
 from inferstream.testing import StoredRecord
 
 SECRET = b'{"card_id": "c000123"}'
@@ -57,6 +58,19 @@ def test_other_records_are_shown_by_size_unless_asked() -> None:
 def test_bytes_that_cannot_be_read_are_shown_as_bytes(value: bytes) -> None:
     for content_type in ("application/msgpack", "application/json", ""):
         assert str(schemaless(value, content_type)).startswith(f"{len(value)} bytes")
+
+
+@pytest.mark.parametrize("fetch_us", [10**15, -5_000_000])
+def test_a_latency_from_a_timestamp_that_is_none_is_not_shown(fetch_us: int) -> None:
+    body = {"event_id": "e", "deadline_met": False, "times": {"fetch_us": fetch_us, "queue_us": 5}}
+    text = line(record(msgspec.msgpack.encode(body), (headers.OUTCOME, b"expired")), False).plain
+    assert "       - ms LATE" in text
+
+
+@pytest.mark.parametrize("timestamp", [-1, 10**17, 2**62])
+def test_a_record_with_an_odd_timestamp_is_shown_all_the_same(timestamp: int) -> None:
+    text = line(record(SECRET)._replace(timestamp=timestamp), False).plain
+    assert text.endswith("1/42 22 bytes")
 
 
 def test_an_outcome_that_cannot_be_read_is_said_to_be_so() -> None:

@@ -91,9 +91,9 @@ class Simulation:
         self._may_be_late = {kind.name: kind.is_scored_late for kind in classes}
         self._rng = random.Random(seed)
         self.latency = LatencyModel(*self._setup.guess)
-        limits = Limits(self._setup.max_rows, fallback=self._setup.fallback)
+        limits = Limits(self._setup.max_rows)
         self.batcher: Batcher[Item] = Batcher(classes, self.latency, limits)
-        self.batcher.reserve = self._setup.reserve
+        self.batcher.keep(self._setup.reserve, self._setup.fallback)
         self.result = Result()
         self._happenings: list[tuple[float, int, str, Any]] = []
         self._ids = itertools.count()

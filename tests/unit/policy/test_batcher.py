@@ -29,7 +29,7 @@ def batcher(
     *classes: SloClass, max_rows: int = 64, instances: Sequence[int] = (1,), alpha: float = ALPHA, overhead: float = 0
 ) -> Batcher[Item]:
     """Believes in 1 ms a call and 0.1 ms a row; keeps 10 ms for the outcome and 2 ms for the fallback."""
-    limits = Limits(max_rows, overhead=overhead, fallback=0.002)
+    limits = Limits(max_rows, overhead=overhead)
     return Batcher(classes or (DEFAULT,), LatencyModel(alpha, BETA), limits, instances)
 
 
@@ -188,7 +188,7 @@ def test_overdue_events_are_handed_out_while_the_backend_is_frozen() -> None:
 def test_a_larger_reserve_hands_out_earlier() -> None:
     """The reserve is learned while the service runs."""
     waiting = batcher()
-    waiting.reserve = 0.03
+    waiting.keep(0.03, 0.002)
     waiting.add(items(1))
     assert numbers(waiting.next(0.019).missed) == [0]
 

@@ -1,5 +1,7 @@
 """Endpoint: calls go where they are answered; a server that is away, frozen or sick is left alone and found again."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,8 +76,8 @@ def test_after_a_failure_one_call_is_let_through() -> None:
     assert endpoint.state == "up"
 
 
-def test_a_relapse_doubles_the_pause_and_recovery_takes_at_most_a_second() -> None:
-    """A first outage is over within a second of the server's return; a flapping server is asked less and less."""
+def test_a_relapse_doubles_the_pause_and_recovery_takes_seconds_at_most() -> None:
+    """A first outage is over within a second of the server's return; a flapping server is asked seldom, yet asked."""
     endpoint, now, pauses = up(), 1.0, []
     endpoint.failed(Cause.MODEL_UNAVAILABLE, now)
     for _ in range(7):
@@ -87,8 +89,8 @@ def test_a_relapse_doubles_the_pause_and_recovery_takes_at_most_a_second() -> No
         endpoint.called()
         endpoint.failed(Cause.MODEL_ERROR, now)
     assert pauses[0] < 0.4
-    assert pauses == sorted(pauses)
-    assert 7.5 < pauses[-1] < 8.2
+    assert all(later > earlier - 0.06 for earlier, later in itertools.pairwise(pauses))
+    assert 1.9 < pauses[-1] < 2.2
 
 
 _STEPS = st.lists(

@@ -19,6 +19,10 @@ class Health:
         return self.ready
 
 
+async def metrics() -> str:
+    return "# EOF\n"
+
+
 async def get(port: int, path: str) -> tuple[int, str]:
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as answer:
         return answer.status, await answer.text()
@@ -26,7 +30,7 @@ async def get(port: int, path: str) -> tuple[int, str]:
 
 async def test_probes_say_what_health_says_and_why() -> None:
     health = Health()
-    server = WebServer(WebSettings(host="127.0.0.1", port=0), health, lambda: "# EOF\n", "text/x")
+    server = WebServer(WebSettings(host="127.0.0.1", port=0), health, metrics, "text/x")
     await server.start()
     assert await get(server.port, "/livez") == (200, "ok\n")
     assert await get(server.port, "/readyz") == (503, "starting\n")
@@ -40,9 +44,9 @@ async def test_probes_say_what_health_says_and_why() -> None:
 
 
 async def test_a_taken_port_says_what_to_set() -> None:
-    first = WebServer(WebSettings(host="127.0.0.1", port=0), Health(), str, "text/x")
+    first = WebServer(WebSettings(host="127.0.0.1", port=0), Health(), metrics, "text/x")
     await first.start()
-    second = WebServer(WebSettings(host="127.0.0.1", port=first.port), Health(), str, "text/x")
+    second = WebServer(WebSettings(host="127.0.0.1", port=first.port), Health(), metrics, "text/x")
     with pytest.raises(Unavailable, match=r"set web\.port to a free port"):
         await second.start()
     await first.stop()

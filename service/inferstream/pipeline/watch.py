@@ -1,0 +1,70 @@
+"""Watches that every partition gets on, and knows how far behind it is."""
+
+import asyncio
+from collections.abc import Mapping
+
+from inferstream.errors import Unavailable
+from inferstream.pipeline.commit import Commit
+from inferstream.pipeline.consume import Consume
+from inferstream.pipeline.emit import Emit
+from inferstream.pipeline.interfaces import Clock, Source
+from inferstream.policy.progress import Progress, Seen
+from inferstream.signals import Signals
+
+_INTERVAL = 5.0  # seconds
+
+
+class Watch:
+    """`stuck` is the reason why only a restart would help, or None.
+
+    `patience` is how long (seconds) a partition, or the loop that takes records, may stand still.
+    """
+
+    def __init__(
+        self,
+        pipeline: str,
+        stages: tuple[Source, Consume, Emit, Commit],
+        patience: float,
+        clock: Clock,
+        signals: Signals,
+    ) -> None:
+        self._source, self._consume, self._emit, self._commit = stages
+        self._patience = patience
+        self._progress = Progress(patience)
+        self._clock = clock
+        self._behind = signals.behind.cell(pipeline)
+        self._stuck: str | None = None
+
+    @property
+    def stuck(self) -> str | None:
+        taking = self._consume.taking_seconds()
+        if taking > self._patience:
+            return f"the consumer does not answer for {taking:.0f} s"
+        return self._stuck
+
+    async def run(self) -> None:
+        """Look now and then, for ever."""
+        while True:
+            await asyncio.sleep(_INTERVAL)
+            try:
+                behind = await self._source.behind()
+            except Unavailable:
+                self._progress.excuse_all()
+                self._stuck = None
+                continue
+            self._behind.set(sum(behind.values()))
+            seen = self._seen(behind)
+            self._stuck = self._progress.look(seen, self._clock.monotonic())
+
+    def _seen(self, behind: Mapping[int, int]) -> dict[int, Seen]:
+        is_full = self._consume.is_full
+        return {
+            number: Seen(
+                epoch,
+                behind.get(number, 0),
+                taken,
+                unsettled,
+                self._source.is_held(number) or self._emit.is_pending(number) or (is_full and not unsettled),
+            )
+            for number, epoch, taken, unsettled in self._commit.partitions()
+        }
