@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # `TORCH=cpu make models-venv` takes a CPU build of torch from PIP_FIND_LINKS and leaves CUDA's libraries out.
 TORCH  ?= cuda
 
-.PHONY: help demo test test-slow bench-quick bench lint format models-venv models lock clean
+.PHONY: help demo test test-slow sim test-models chaos bench-quick bench-medium bench lint format models-venv models models-results lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -24,10 +24,19 @@ test: $(READY) lint ## lint, types, import rules and all tests that are not slow
 test-slow: $(READY) ## what is long: chaos and soak; SHORT=1 for the short form
 	INFERSTREAM_SHORT=$(SHORT) $(BIN)/pytest -q -m slow --timeout 1800 $(ARGS)
 
-bench-quick: $(READY) ## the service beside its ceilings, a hand-written loop and FastStream; about ten minutes
+chaos: $(READY) ## kill workers, brokers, Triton and the network of a real cluster, and check every promise; minutes
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+sim: $(READY) ## the whole service in virtual time: crashes, zombies, lost answers; SEEDS=100000 for a night
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),500) $(ARGS)
+
+bench-quick: $(READY) ## the service beside its ceilings, a hand-written loop and FastStream; under ten minutes
 	$(BIN)/python -m loadtest bench --quick $(ARGS)
 
-bench: $(READY) ## everything of loadtest/RESULTS.md; takes hours
+bench-medium: $(READY) ## all peers, and all that is promised of the service; about forty minutes
+	$(BIN)/python -m loadtest bench --medium $(ARGS)
+
+bench: $(READY) ## every peer tuned, every scenario, and a soak; takes hours
 	$(BIN)/python -m loadtest bench $(ARGS)
 
 lint: $(READY) ## style, types and import rules
@@ -48,14 +57,23 @@ $(READY): pyproject.toml service/locks/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
+MODELS_PIP := .venv-models/bin/python -m pip --disable-pip-version-check --quiet
 models-venv: ## an environment with torch, for building the models
 	@test -x .venv-models/bin/python || $(PYTHON) -m venv .venv-models
-	@.venv-models/bin/python -m pip --quiet install --require-hashes --no-deps -r service/locks/models.txt
-	@test "$(TORCH)" = cpu || .venv-models/bin/python -m pip --quiet install --require-hashes --no-deps -r service/locks/models-cuda.txt
-	@.venv-models/bin/python -m pip --quiet install --no-deps --no-build-isolation -e .
+	@test "$(TORCH)" != cpu || test -n "$$PIP_FIND_LINKS" || \
+	  { echo "TORCH=cpu takes torch from PIP_FIND_LINKS: set it to the folder or page that has the CPU build"; exit 1; }
+	@$(MODELS_PIP) install --require-hashes --no-deps -r service/locks/models.txt
+	@$(MODELS_PIP) install --require-hashes --no-deps $(if $(filter cpu,$(TORCH)),--no-index) -r service/locks/models-$(TORCH).txt
+	@$(MODELS_PIP) install --no-deps --no-build-isolation -e .
 
-models: models-venv ## build the shipped models anew
+models: models-venv ## build the shipped models anew, and show their figures beside those they had
 	.venv-models/bin/python -m inferstream.models build fraud
+
+models-results: models-venv ## build and measure every model of the recipes: service/inferstream/models/RESULTS.md
+	.venv-models/bin/python -m inferstream.models results fraud
+
+test-models: models-venv ## the tests that train
+	INFERSTREAM_REQUIRE=models .venv-models/bin/python -m pytest -q -m models --timeout 1800 $(ARGS)
 
 lock: $(READY) ## resolve the locks anew (needs uv)
 	service/locks/resolve
