@@ -21,7 +21,7 @@ OPTIONS = (
 @pytest.mark.apache
 @pytest.mark.timeout(OPTIONS.seconds * 2 + 600)
 @pytest.mark.usefixtures("apache_available")
-@pytest.mark.parametrize("delivery", ["at_least_once"])
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 async def test_chaos_breaks_no_promise(delivery: Delivery, tmp_path: Path) -> None:
     seed = int.from_bytes(os.urandom(4), "big")
     options = replace(OPTIONS, delivery=delivery, seed=seed)

@@ -110,6 +110,9 @@ class KafkaSource:
         ours = {TopicPartition(self._topic, p): offset for p, offset in offsets.items() if p in self._epochs}
         if not ours:
             return
+        if self._consumer._coordinator.generation < 0:
+            # Thrown out, and not told to the callbacks yet: an empty group would take what we commit now.
+            raise Unavailable("commit refused: the group does not know us")
         try:
             async with asyncio.timeout(_COMMIT_TIMEOUT):
                 await self._consumer.commit(ours)

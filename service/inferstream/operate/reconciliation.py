@@ -142,11 +142,13 @@ class Reconciliation:
 
     def _compare(self, number: int, partition: "_Partition") -> None:
         flags = np.frombuffer(partition.flags, np.uint8)
+        # A crash between the two leaves a letter to an event that somebody else then answers otherwise.
+        self._repeats += int(np.count_nonzero((flags & (_LETTER | _ANSWERED | _DEAD)) == (_LETTER | _ANSWERED)))
         for kind, wanted, unwanted, said in (
             ("missing", _EXPECTED, _ANSWERED, "has no outcome"),
             ("phantom", _ANSWERED, _EXPECTED, "was never an event"),
             ("dead_letter_missing", _DEAD, _LETTER, "says dead_lettered, its dead letter is not there"),
-            ("dead_letter_without_outcome", _LETTER, _DEAD, "has a dead letter and no such outcome"),
+            ("dead_letter_without_outcome", _LETTER, _ANSWERED, "has a dead letter and no outcome"),
         ):
             found = np.flatnonzero((flags & (wanted | unwanted)) == wanted)
             for place, index in enumerate(found.tolist()):

@@ -32,6 +32,9 @@ from inferstream.signals import Distribution, Signals, slo_bounds
 from inferstream.tasks import Task
 
 
+_COMMIT_PAUSE = 0.2  # seconds; while others leave the group a commit may be refused
+
+
 class Ports(msgspec.Struct, frozen=True):
     """What a pipeline is given to reach the world."""
 
@@ -165,7 +168,9 @@ class Pipeline:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._commit.until_unsettled_below(1)
-                self.is_drained = await self._commit.commit()
+                while not await self._commit.commit():
+                    await asyncio.sleep(_COMMIT_PAUSE)
+                self.is_drained = True
         await self._batching.stop()
         await self._source.stop()
         if self._exactly_once is not None:

@@ -28,16 +28,17 @@ class RecentQuantile:
 
 
 class Reserve:
-    """The p99 of both steps: the chain answering a batch in the process, and an outcome being acknowledged.
+    """What an outcome takes to be acknowledged (p99), and the chain to answer a batch in the process (p90).
 
-    What is kept for the acknowledgement stays within what the tightest class can spare; `fixed` overrules it.
+    Both stay within what the tightest class can spare: half of it and a tenth. More would be kept from the model, so
+    that the chain has more to do and takes longer still. `fixed` overrules what is kept for the acknowledgement.
     """
 
     def __init__(self, tightest_slo: float, fixed: float | None = None) -> None:
-        self._most = min(_MOST, tightest_slo / 2)
+        self._most, self._most_fallback = min(_MOST, tightest_slo / 2), tightest_slo / 10
         self._fixed = fixed
         self._emit = RecentQuantile(0.99, min(0.01, self._most))
-        self._fallback = RecentQuantile(0.99, 0.002)
+        self._fallback = RecentQuantile(0.9, 0.002)
 
     @property
     def emit(self) -> float:
@@ -47,7 +48,7 @@ class Reserve:
     @property
     def fallback(self) -> float:
         """Seconds to keep for the chain."""
-        return max(self._fallback.value, _LEAST_FALLBACK)
+        return min(max(self._fallback.value, _LEAST_FALLBACK), self._most_fallback)
 
     def acknowledged(self, seconds: float) -> None:
         """An outcome took so long from emit to acknowledgement."""

@@ -49,15 +49,21 @@ def test_slow_brokers_are_believed_soon_and_forgiven_later() -> None:
 
 
 def test_the_fallbacks_time_is_learned_from_a_guess() -> None:
-    """It begins with 2 ms, follows what the chain takes, and is never nothing."""
+    """It begins with 2 ms, follows what the chain takes nine times of ten, and is neither nothing nor too much."""
     reserve = Reserve(0.05)
     assert reserve.fallback == 0.002
     for _ in range(300):
         reserve.fell_back(0.0009)
     assert reserve.fallback == 0.0009
-    for _ in range(4):
-        reserve.fell_back(0.007)
-    assert reserve.fallback == 0.007
+    for _ in range(20):
+        reserve.fell_back(0.004)
+    assert reserve.fallback == 0.0009
+    for _ in range(20):
+        reserve.fell_back(0.004)
+    assert reserve.fallback == 0.004
+    for _ in range(300):
+        reserve.fell_back(0.2)
+    assert reserve.fallback == 0.005
     for _ in range(300):
         reserve.fell_back(0.0)
     assert reserve.fallback > 0
