@@ -1,12 +1,13 @@
 """What must be known of the cluster before work begins: is it there, which topics, how many partitions, what size."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
+from typing import TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, TopicAlreadyExistsError, for_code
 
 from inferstream.errors import Unavailable
 from inferstream.kafka.connection import client_arguments, kafka_errors
@@ -15,31 +16,38 @@ from inferstream.settings import KafkaSettings
 _DEFAULT_MESSAGE_BYTES = 1_048_588  # Kafka's own default of max.message.bytes
 _RETRY_SECONDS = 0.5
 
+T = TypeVar("T")
+
 
 class Admin:
     """A connection for questions about the cluster; an asynchronous context manager."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self._give_up_at = 0.0
         self._connected: AIOKafkaAdminClient | None = None
 
     async def __aenter__(self) -> "Admin":
         """Wait for a broker for at most `start_timeout_ms`. Raises Unavailable or SettingsError."""
-        deadline = asyncio.get_running_loop().time() + self._settings.start_timeout_ms / 1000
-        while True:
-            try:
-                await self._connect()
-                return self
-            except Unavailable:
-                if asyncio.get_running_loop().time() + _RETRY_SECONDS > deadline:
-                    raise
-                await asyncio.sleep(_RETRY_SECONDS)
+        self._give_up_at = asyncio.get_running_loop().time() + self._settings.start_timeout_ms / 1000
+        await self._patiently(self._connect)
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._connected is not None:
             await self._connected.close()
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask again while the cluster has no answer: one node may be away, or just back, while others answer."""
+        while True:
+            try:
+                return await ask()
+            except Unavailable:
+                if asyncio.get_running_loop().time() + _RETRY_SECONDS > self._give_up_at:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _connect(self) -> None:
         client = AIOKafkaAdminClient(**client_arguments(self._settings))
@@ -58,10 +66,17 @@ class Admin:
         return self._connected
 
     async def partition_counts(self) -> Mapping[str, int]:
-        """Number of partitions of every topic we may see."""
+        """Number of partitions of every topic we may see. Raises Unavailable, after `start_timeout_ms` in all."""
+        return await self._patiently(self._partition_counts)
+
+    async def _partition_counts(self) -> Mapping[str, int]:
         with kafka_errors("asking for the topics", self._settings):
             # All topics: naming one would create it where the broker creates topics by itself.
-            topics = await self._client.describe_topics()
+            async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
+                topics = await self._client.describe_topics()
+        unready = [topic["topic"] for topic in topics if topic["error_code"] == LeaderNotAvailableError.errno]
+        if unready:
+            raise Unavailable(f"topic '{unready[0]}' has no leader at the moment")
         return {topic["topic"]: len(topic["partitions"]) for topic in topics if not topic["error_code"]}
 
     async def max_message_bytes(self, topics: Iterable[str]) -> Mapping[str, int]:
@@ -74,8 +89,9 @@ class Admin:
         wanted = sorted(set(topics))
         resources = [ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": ""}) for topic in wanted]
         try:
-            answers = await self._client.describe_configs(resources)
-        except (KafkaError, OSError):
+            async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
+                answers = await self._client.describe_configs(resources)
+        except (KafkaError, OSError, TimeoutError):
             return sizes
         for answer in answers:
             for error, _, _, name, entries in answer.resources:

@@ -1,88 +1,124 @@
-"""A recipe from beginning to end: data, served model, student, files, reports."""
+"""A recipe from beginning to end: each step makes a model and its report, out of the models before it."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
-
-from inferstream.models.evaluate import Report, evaluate_file, timing
+from inferstream.models.architectures import Classifier
+from inferstream.models.boost import boost, export_trees, save_trees
+from inferstream.models.calibrate import calibrate
+from inferstream.models.config import Served
+from inferstream.models.evaluate import outputs, timings
 from inferstream.models.export import difference, export
-from inferstream.models.fraud_data import Dataset, dataset
-from inferstream.models.network import Classifier
-from inferstream.models.recipes import Network, Recipe
-from inferstream.models.repository import ModelConfig, Tensor, write_model
-from inferstream.models.train import Progress, distill, train
-from inferstream.tasks.fraud.features import FEATURES
+from inferstream.models.family import Family, Report, Split, Tell
+from inferstream.models.prune import prune
+from inferstream.models.quantize import quantize
+from inferstream.models.recipes import Boost, Calibrate, Distill, Prune, Quantize, Step, Train
+from inferstream.models.repository import Flavour, write_model
+from inferstream.models.train import distill, predict, train
+
+_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxruntime", "onnxmltools", "lightgbm", "numpy")
 
 
-def build_recipe(recipe: Recipe, repository: Path, out: Console) -> dict[str, Report]:
-    """Write the recipe's models to the repository; a report for each. Raises ValueError beyond a tolerance."""
-    out.print(f"simulating {len(recipe.train_seeds) + len(recipe.test_seeds)} worlds")
-    learn, test = dataset(recipe.train_seeds), dataset(recipe.test_seeds)
-    served = train(learn, recipe.served, _progress(recipe.served, out))
-    undistilled = train(learn, recipe.student, _progress(recipe.student, out))
-    student = distill(learn, served, recipe.student, recipe.distill_alpha, _progress(recipe.student, out))
+@dataclass
+class Product:
+    """A model that was made: its step, its files by name in the repository, its report."""
 
-    reports = {}
-    for network, model in ((recipe.served, served), (recipe.student, student)):
-        file = repository / network.name / "1" / "model.onnx"
-        export(model, file, recipe.opset)
-        reports[network.name] = evaluate_file(file, test)
-        _check_difference(recipe, network, difference(model, file, test))
-        out.print(network.name, timing(file, test))
-    plain = _report_of(undistilled, recipe, repository, test)
-    gain = reports[recipe.student.name]["average_precision"] - plain["average_precision"]
-    reports[recipe.student.name]["distillation_gain_average_precision"] = round(gain, 4)
-    _check_student(recipe, reports)
-    for network in (recipe.served, recipe.student):
-        write_model(repository, _config(network, recipe), _provenance(network, recipe, reports[network.name]))
-    return reports
+    step: Step
+    files: dict[str, Path]
+    network: Classifier | None = None
+    """What torch trained; None for what exists as a file only."""
+    report: Report = field(default_factory=dict)
+    timing: Report = field(default_factory=dict)
+    """Of this machine at that moment: told, and not kept in the repository."""
+
+    @property
+    def file(self) -> Path:
+        return self.files["model.onnx"]
 
 
-def _report_of(model: Classifier, recipe: Recipe, repository: Path, test: Dataset) -> Report:
-    """The report of a model that is not kept."""
-    file = repository / "undistilled.onnx"
-    export(model, file, recipe.opset)
-    report = evaluate_file(file, test)
-    file.unlink()
-    return report
+def build(family: Family, split: Split, wanted: Iterable[str], folder: Path, tell: Tell) -> dict[str, Product]:
+    """Make these models, and those they start from, in a folder for scratch. Raises ValueError if an export differs."""
+    made: dict[str, Product] = {}
+    for step in family.recipe.needed(wanted):
+        product = _make(family, split, step, made, folder / step.makes, tell)
+        report = family.accuracy(outputs(product.file, split.test.inputs), split.test)
+        product.report = {**report, "bytes": product.file.stat().st_size, **product.report}
+        product.timing = timings({step.makes: product.file}, split.test.inputs, rounds=5)[step.makes]
+        made[step.makes] = product
+        tell(f"{step.makes}: {_line({**product.report, **product.timing})}")
+    return made
 
 
-def _check_difference(recipe: Recipe, network: Network, found: float) -> None:
-    if found > recipe.tolerances["onnx_difference"]:
-        raise ValueError(f"{network.name}: the exported file differs from torch by {found}")
+def _make(family: Family, split: Split, step: Step, made: Mapping[str, Product], folder: Path, tell: Tell) -> Product:
+    file, progress, report = folder / "model.onnx", partial(_progress, tell, step.makes), Report()
+    match step:
+        case Quantize():
+            quantize(made[step.source].file, file, family.rows_to_quantize(split.train, step.rows))
+            return Product(step, {"model.onnx": file})
+        case Boost():
+            return _trees(family, split, step, folder)
+        case Train():
+            network = train(split.train, step, progress)
+        case Distill():
+            network = distill(split.train, outputs(made[step.teacher].file, split.train.inputs), step, progress)
+        case Prune():
+            network = prune(split.train, _network(made, step.source), step, progress)
+        case Calibrate():
+            network, slope, offset = calibrate(split.calibrate, _network(made, step.source))
+            report = {"calibration_slope": round(slope, 4), "calibration_offset": round(offset, 4)}
+            before = made[step.source].report
+            report |= {f"{name}_before": before[name] for name in ("calibration_error", "brier") if name in before}
+    export(network, file, split.train.inputs, (family.input, family.output), family.recipe.opset)
+    rows = split.test.inputs[:4_096]
+    _check(step.makes, difference(predict(network, rows), file, rows), family.recipe.onnx_difference)
+    return Product(step, {"model.onnx": file}, network, report)
 
 
-def _check_student(recipe: Recipe, reports: dict[str, Report]) -> None:
-    key = "average_precision"
-    drop = reports[recipe.served.name][key] - reports[recipe.student.name][key]
-    if drop > recipe.tolerances["student_ap_drop"]:
-        raise ValueError(f"the student's average precision is {drop:.4f} below the served model's")
-
-
-def _config(network: Network, recipe: Recipe) -> ModelConfig:
-    return ModelConfig(
-        network.name,
-        recipe.max_batch_size,
-        (Tensor("features", "TYPE_FP32", (len(FEATURES),)),),
-        (Tensor("probability", "TYPE_FP32", (1,)),),
+def _trees(family: Family, split: Split, step: Boost, folder: Path) -> Product:
+    files = {"model.onnx": folder / "model.onnx", "model.txt": folder / "model.txt"}
+    trees = boost(split.train, step)
+    export_trees(trees, files["model.onnx"], family.input, family.output)
+    save_trees(trees, files["model.txt"])
+    rows = split.test.inputs[:4_096]
+    _check(
+        step.makes, difference(trees.predict(rows)[:, None], files["model.onnx"], rows), family.recipe.onnx_difference
     )
+    return Product(step, files)
 
 
-def _provenance(network: Network, recipe: Recipe, report: Report) -> dict[str, Any]:
-    return {
-        "recipe": recipe.name,
-        "role": "served" if network is recipe.served else "student",
-        "hidden": network.hidden,
-        "epochs": network.epochs,
-        "seed": network.seed,
-        "data": {"train_seeds": recipe.train_seeds, "test_seeds": recipe.test_seeds},
-        "libraries": {name: version(name).partition("+")[0] for name in ("torch", "onnx", "onnxruntime", "numpy")},
-        "test": report,
-        "features": FEATURES,
-    }
+def write(family: Family, split: Split, made: Mapping[str, Product], repository: Path, flavour: Flavour) -> None:
+    """Put the models in a repository, each with where it comes from."""
+    for name, product in made.items():
+        served = Served(name, family.max_batch_size, family.task.inputs, family.task.outputs)
+        about = {
+            "recipe": family.recipe.name,
+            "steps": [{"kind": type(s).__name__.lower(), **asdict(s)} for s in family.recipe.needed([name])],
+            "data": split.described,
+            "libraries": {library: version(library).partition("+")[0] for library in _LIBRARIES},
+            "test": product.report,
+            "features": family.columns,
+        }
+        write_model(repository, flavour, served, product.files, about)
 
 
-def _progress(network: Network, out: Console) -> Progress:
-    return lambda epoch, epochs, loss: out.print(f"{network.name} epoch {epoch}/{epochs} loss {loss:.5f}")
+def _network(made: Mapping[str, Product], name: str) -> Classifier:
+    network = made[name].network
+    if network is None:
+        raise ValueError(f"'{name}' is no network that can be changed")
+    return network
+
+
+def _check(name: str, found: float, most: float) -> None:
+    if found > most:
+        raise ValueError(f"{name}: the exported file differs from the trained model by {found:.2g}, more than {most:g}")
+
+
+def _progress(tell: Tell, name: str, epoch: int, epochs: int, loss: float) -> None:
+    tell(f"{name}: epoch {epoch}/{epochs}, loss {loss:.5f}")
+
+
+def _line(report: Report) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in report.items())

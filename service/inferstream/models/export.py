@@ -1,29 +1,33 @@
 """From torch to ONNX: one file, any number of rows, checked against torch."""
 
+import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
+from torch import nn
 
-from inferstream.models.fraud_data import Dataset
-from inferstream.models.network import Classifier
+from inferstream.models.evaluate import outputs
+from inferstream.models.family import Array
 
 
-def export(model: Classifier, file: Path, opset: int) -> None:
-    """Write the network with input `features` and output `probability`."""
-    example = torch.zeros(2, model.mean.numel())  # two rows: a dimension of one would be taken for a constant
-    program = torch.onnx.export(
-        model,
-        (example,),
-        dynamo=True,
-        input_names=["features"],
-        output_names=["probability"],
-        dynamic_shapes=({0: torch.export.Dim("rows")},),
-        opset_version=opset,
-        verbose=False,
-    )
+def export(model: nn.Module, file: Path, example: Array, names: tuple[str, str], opset: int) -> None:
+    """Write the network with these names of its input and output; `example` are at least two rows."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which we do not need
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own, about itself
+        program = torch.onnx.export(
+            model,
+            (torch.from_numpy(example[:2]),),  # two rows: a dimension of one would be taken for a constant
+            dynamo=True,
+            input_names=[names[0]],
+            output_names=[names[1]],
+            dynamic_shapes=({0: torch.export.Dim("rows")},),
+            opset_version=opset,
+            verbose=False,
+        )
     assert program is not None  # noqa: S101 - dynamo=True always returns one
     file.parent.mkdir(parents=True, exist_ok=True)
     program.save(str(file), external_data=False)
@@ -39,10 +43,6 @@ def _strip(file: Path) -> None:
     onnx.save(model, str(file))
 
 
-def difference(model: Classifier, file: Path, data: Dataset, rows: int = 4_096) -> float:
-    """Largest difference between the file's and torch's probabilities."""
-    inputs = data.features[:rows]
-    with torch.no_grad():
-        expected = model(torch.from_numpy(inputs)).numpy()
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    return float(np.abs(session.run(None, {"features": inputs})[0] - expected).max())
+def difference(expected: Array, file: Path, inputs: Array) -> float:
+    """Largest difference between what the file makes of the inputs and what was expected."""
+    return float(np.abs(outputs(file, inputs) - expected).max())

@@ -1,73 +1,69 @@
-"""Writing a model repository as Triton reads it."""
+"""Writing a model repository as Triton reads it, for the local stack or for production."""
 
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from inferstream.models import config
+from inferstream.models.config import Served
+
 _SERVING = Path(__file__).parent / "serving" / "model.py"
+_LOCAL = """Without an option Triton takes config.pbtxt: its Python backend, with ONNX Runtime in it.
+A full Triton image has an ONNX Runtime of its own, which is quicker and knows GPUs: start it with
+--model-config-name=cpu or --model-config-name=gpu, which stand for the files in configs/."""
+_ENSEMBLE = "Gives the tensors of the forest the names the task wants."
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """An input or output of a model: name, Triton datatype, shape of one row."""
+class Flavour(StrEnum):
+    """Which Triton a repository is for."""
 
-    name: str
-    data_type: str
-    dims: tuple[int, ...]
-
-    def text(self, kind: str) -> str:
-        dims = ", ".join(str(size) for size in self.dims)
-        return f'{kind} [ {{ name: "{self.name}" data_type: {self.data_type} dims: [ {dims} ] }} ]'
+    LOCAL = "local"
+    """Any Triton with the Python backend, on CPUs; and by --model-config-name a full image, on CPUs or GPUs."""
+    PRODUCTION = "production"
+    """A full image with GPUs: ONNX Runtime, TensorRT and FIL."""
 
 
-@dataclass(frozen=True)
-class ModelConfig:
-    """What of Triton's model configuration we use."""
+def write_model(repository: Path, flavour: Flavour, model: Served, files: Mapping[str, Path], about: Any) -> None:
+    """Write a model from its files by name (`model.onnx`, for trees `model.txt` too) with its provenance.
 
-    name: str
-    max_batch_size: int
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-
-    def text(self, backend: str = "python", kind: str = "KIND_CPU") -> str:
-        """The content of config.pbtxt for a backend of Triton, on CPUs or GPUs."""
-        warm_up = "\n".join(
-            f'    inputs {{ key: "{t.name}" value {{ data_type: {t.data_type} dims: [ '
-            f"{', '.join(map(str, t.dims))} ] zero_data: true }} }}"
-            for t in self.inputs
-        )
-        return f"""# Without an option Triton takes config.pbtxt: its Python backend, with ONNX Runtime in it.
-# A full Triton image has an ONNX Runtime of its own, which is quicker and knows GPUs: start it with
-# --model-config-name=cpu or --model-config-name=gpu, which stand for the files in configs/.
-name: "{self.name}"
-backend: "{backend}"
-max_batch_size: {self.max_batch_size}
-{chr(10).join(t.text("input") for t in self.inputs)}
-{chr(10).join(t.text("output") for t in self.outputs)}
-# What waits is batched, nothing waits for the sake of a batch: deadlines are the service's business.
-dynamic_batching {{ }}
-instance_group [ {{ kind: {kind} count: 1 }} ]
-model_warmup [
-  {{
-    name: "zeros"
-    batch_size: 1
-{warm_up}
-  }}
-]
-"""
-
-
-def write_model(repository: Path, config: ModelConfig, provenance: dict[str, Any]) -> None:
-    """Put configuration, serving code and provenance beside the model's .onnx file, which is there already."""
-    folder = repository / config.name
-    (folder / "config.pbtxt").write_text(config.text())
-    (folder / "configs").mkdir(exist_ok=True)
-    for name, kind in (("cpu", "KIND_CPU"), ("gpu", "KIND_GPU")):
-        (folder / "configs" / f"{name}.pbtxt").write_text(config.text("onnxruntime", kind))
-    shutil.copyfile(_SERVING, folder / "1" / "model.py")
-    digest = hashlib.sha256((folder / "1" / "model.onnx").read_bytes()).hexdigest()
-    content = {"model": config.name, "sha256": digest, **provenance}
+    What another build left there of the same model is taken away first.
+    """
+    folder = repository / model.name
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "1").mkdir(parents=True)
+    if flavour is Flavour.LOCAL:
+        _write_local(folder, model, files)
+    elif "model.txt" in files:
+        _write_forest(repository, model, files["model.txt"])
+    else:
+        shutil.copyfile(files["model.onnx"], folder / "1" / "model.onnx")
+        is_int8 = b"QuantizeLinear" in files["model.onnx"].read_bytes()
+        _write(folder / "config.pbtxt", config.onnxruntime(model, "KIND_GPU", tensorrt=is_int8))
+    digest = hashlib.sha256(files["model.onnx"].read_bytes()).hexdigest()
+    content = {"model": model.name, "sha256": digest, **about}
     (folder / "PROVENANCE.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _write_local(folder: Path, model: Served, files: Mapping[str, Path]) -> None:
+    shutil.copyfile(files["model.onnx"], folder / "1" / "model.onnx")
+    shutil.copyfile(_SERVING, folder / "1" / "model.py")
+    _write(folder / "config.pbtxt", config.python(model), _LOCAL)
+    _write(folder / "configs" / "cpu.pbtxt", config.onnxruntime(model, "KIND_CPU"))
+    _write(folder / "configs" / "gpu.pbtxt", config.onnxruntime(model, "KIND_GPU"))
+
+
+def _write_forest(repository: Path, model: Served, file: Path) -> None:
+    forest = Served(f"{model.name}_fil", model.max_batch_size, model.inputs, model.outputs)
+    (repository / forest.name / "1").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, repository / forest.name / "1" / "model.txt")
+    _write(repository / forest.name / "config.pbtxt", config.fil(forest, "KIND_GPU", "lightgbm"))
+    _write(repository / model.name / "config.pbtxt", config.ensemble(model, forest.name), _ENSEMBLE)
+
+
+def _write(file: Path, content: Any, comment: str = "") -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(config.to_text(content, comment))

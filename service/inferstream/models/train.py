@@ -1,50 +1,57 @@
-"""Training and distillation: data and a network's description in, a trained network out. Seeded."""
+"""Training and distillation: data and a description in, a trained network out. Seeded."""
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
 
-from inferstream.models.fraud_data import Dataset
-from inferstream.models.network import Classifier
-from inferstream.models.recipes import Network
+from inferstream.models.architectures import Classifier, make
+from inferstream.models.family import Array, Dataset
+from inferstream.models.recipes import Distill, Train, Training
 
 Progress = Callable[[int, int, float], None]
 """Told after each epoch: which, of how many, mean loss."""
 
 
-def train(data: Dataset, network: Network, progress: Progress) -> Classifier:
-    """Fit to the labels. Every row has its natural weight, so the probabilities come out calibrated."""
-    return _fit(data, torch.from_numpy(data.labels)[:, None], network, progress)
+def train(data: Dataset, step: Train, progress: Progress) -> Classifier:
+    """Fit to the targets. Every row has its natural weight, so the probabilities come out calibrated."""
+    torch.manual_seed(step.training.seed)
+    return fit(make(step.network, data.inputs), data.inputs, data.targets, step.training, progress)
 
 
-def distill(data: Dataset, teacher: Classifier, network: Network, alpha: float, progress: Progress) -> Classifier:
-    """Fit to a mixture: `alpha` of the labels and the rest of what the teacher makes of each row."""
-    with torch.no_grad():
-        taught = teacher(torch.from_numpy(data.features))
-    return _fit(data, alpha * torch.from_numpy(data.labels)[:, None] + (1 - alpha) * taught, network, progress)
+def distill(data: Dataset, taught: Array, step: Distill, progress: Progress) -> Classifier:
+    """Fit to a mixture of the targets and what a teacher makes of the rows, `taught`."""
+    mixture = step.alpha * data.targets + (1 - step.alpha) * taught
+    return train(data._replace(targets=mixture), Train(step.makes, step.network, step.training), progress)
 
 
-def _fit(data: Dataset, targets: torch.Tensor, network: Network, progress: Progress) -> Classifier:
-    torch.manual_seed(network.seed)
+def fit(model: Classifier, inputs: Array, targets: Array, training: Training, progress: Progress) -> Classifier:
+    """Train the model further, in place, and return it."""
     torch.set_num_threads(1)  # the order of additions, and so the result, must not depend on the machine's cores
-    order = np.random.default_rng(network.seed)
-    mean, deviation = data.features.mean(axis=0), data.features.std(axis=0)
-    model = Classifier(mean, (1 / np.maximum(deviation, 1e-3)).astype(np.float32), network.hidden)
-    inputs = torch.from_numpy(data.features)
-    steps = -(-len(inputs) // network.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=network.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, network.learning_rate, total_steps=network.epochs * steps)
-    for epoch in range(network.epochs):
+    order = np.random.default_rng(training.seed)
+    given, wanted = torch.from_numpy(inputs), torch.from_numpy(targets.astype(np.float32, copy=False))
+    steps = -(-len(inputs) // training.batch_size)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=training.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, training.learning_rate, total_steps=training.epochs * steps
+    )
+    model.train()
+    for epoch in range(training.epochs):
         total = 0.0
         shuffled = torch.from_numpy(order.permutation(len(inputs)))
-        for rows in shuffled.split(network.batch_size):
-            loss = binary_cross_entropy_with_logits(model.logits(inputs[rows]), targets[rows])
+        for rows in shuffled.split(training.batch_size):
+            loss = model.loss(given[rows], wanted[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
             total += loss.item()
-        progress(epoch + 1, network.epochs, total / steps)
+        progress(epoch + 1, training.epochs, total / steps)
     return model.eval()
+
+
+def predict(model: Classifier, inputs: Array, rows_at_once: int = 65_536) -> Array:
+    """What the model makes of the rows."""
+    with torch.no_grad():
+        parts = [model(part).numpy() for part in torch.from_numpy(inputs).split(rows_at_once)]
+    return np.concatenate(parts)

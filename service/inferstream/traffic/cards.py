@@ -68,21 +68,35 @@ def simulate(seed: int, *, customers: int = 2_000, terminals: int = 4_000, days:
     euros = rng.normal(mean_euros[card], mean_euros[card] / 2)
     euros = np.where(euros <= 0, rng.uniform(0.5, 2 * mean_euros[card]), euros)
     euros, is_fraud = _plant(rng, card, terminal, day, euros, (customers, terminals, days))
-    card_counts, card_sums = _windows(card, time_ms, euros, 0)
-    terminal_counts, terminal_frauds = _windows(terminal, time_ms, is_fraud.astype(float), LABEL_DELAY_DAYS)
+    past = history(card, terminal, time_ms, euros, is_fraud)
     return World(
         time_ms,
         card,
         terminal,
         np.round(euros, 2).clip(0.01),
         is_fraud,
-        card_counts,
-        _ratio(card_sums, card_counts),
-        terminal_counts,
-        _ratio(terminal_frauds, terminal_counts),
+        *past,
         _zone(terminal_places, is_online, rng),
         _zone(customer_places, np.zeros(customers, bool), rng),
         is_online,
+    )
+
+
+class History(NamedTuple):
+    """What a feature store would know at each payment, [rows, windows]; NaN where a window holds nothing."""
+
+    card_counts: Floats
+    card_means: Floats
+    terminal_counts: Floats
+    terminal_shares: Floats
+
+
+def history(card: Ints, terminal: Ints, time_ms: Ints, euros: Floats, is_fraud: Flags) -> History:
+    """The reference definition of the aggregates: of the card until now, of the terminal until a week ago."""
+    card_counts, card_sums = _windows(card, time_ms, euros, 0)
+    terminal_counts, terminal_frauds = _windows(terminal, time_ms, is_fraud.astype(float), LABEL_DELAY_DAYS)
+    return History(
+        card_counts, _ratio(card_sums, card_counts), terminal_counts, _ratio(terminal_frauds, terminal_counts)
     )
 
 

@@ -10,7 +10,12 @@ import pytest
 
 from inferstream.inprocess import Student
 from inferstream.local.stack import shipped_models
+from inferstream.models import repository
+from inferstream.models.config import from_text
+from inferstream.models.evaluate import outputs
+from inferstream.models.metrics import auc_roc
 from inferstream.tasks.fraud import FraudTask
+from inferstream.tasks.fraud.features import INDEX
 from inferstream.traffic import stream
 
 REPOSITORY = shipped_models()
@@ -51,10 +56,33 @@ async def test_a_model_scores_a_row_alone_as_in_a_batch_and_as_well_as_it_says(n
     assert recall == pytest.approx(tested["review_recall"], abs=0.1)
 
 
+@pytest.mark.parametrize("name", ["fraud", "fraud_student"])
+def test_what_the_simulation_never_shows_does_not_silence_a_model(name: str) -> None:
+    """Training saw no cash machine and no unknown currency: neither may move the score."""
+    task = FraudTask()
+    events, labels = zip(*itertools.islice(stream(seed=78), 5_000), strict=True)
+    rows = task.tensors(events)["features"]
+    unseen = rows.copy()
+    unseen[:, INDEX["channel_chip"] : INDEX["channel_atm"]] = 0
+    unseen[:, INDEX["channel_atm"]] = 1
+    unseen[:, INDEX["currency_unknown"]] = 1
+    file = REPOSITORY / name / "1" / "model.onnx"
+    fraud = np.array(labels)
+    seen_by, unseen_by = (auc_roc(outputs(file, matrix)[:, 0], fraud) for matrix in (rows, unseen))
+    assert unseen_by == pytest.approx(seen_by, abs=0.03)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_its_configurations_differ_only_in_where_it_runs(name: str) -> None:
     folder = REPOSITORY / name
-    plain = (folder / "config.pbtxt").read_text()
     for file, kind in (("cpu", "KIND_CPU"), ("gpu", "KIND_GPU")):
-        other = (folder / "configs" / f"{file}.pbtxt").read_text()
-        assert other == plain.replace('backend: "python"', 'backend: "onnxruntime"').replace("KIND_CPU", kind)
+        plain = from_text((folder / "config.pbtxt").read_text())
+        plain.backend = "onnxruntime"
+        plain.instance_group[0].kind = plain.instance_group[0].Kind.Value(kind)
+        assert from_text((folder / "configs" / f"{file}.pbtxt").read_text()) == plain
+
+
+def test_the_serving_code_beside_each_model_is_the_one_that_is_kept() -> None:
+    kept = Path(repository.__file__).parent / "serving" / "model.py"
+    for name in NAMES:
+        assert (REPOSITORY / name / "1" / "model.py").read_text() == kept.read_text()
