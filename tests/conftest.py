@@ -11,6 +11,13 @@ import pytest
 from inferstream import local
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`SLOW_ON_APACHE = True` in a module: there its tests take minutes, and belong to what is slow."""
+    for item in items:
+        if item.get_closest_marker("apache") and getattr(getattr(item, "module", None), "SLOW_ON_APACHE", False):
+            item.add_marker(pytest.mark.slow)
+
+
 def _skip_or_fail_without_apache() -> None:
     missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
     if not missing:

@@ -53,6 +53,9 @@ def main() -> int:
     folder = given.pop("folder") or Path(tempfile.mkdtemp(prefix="inferstream-chaos-"))
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        _tell(f"no run: {folder} is not empty; name a new folder")
+        return 2
     _tell(f"logs, history and figures: {folder}")
     try:
         figures = asyncio.run(_run(Options(**given), folder))
