@@ -185,13 +185,15 @@ class App:
                 for model in models[name]:
                     stack.push_async_callback(model.stop)
             self._pipelines[name] = self._pipeline(name, sink, partitions, sizes)
+            stack.push_async_callback(self._pipelines[name].leave)
         try:
             async with asyncio.TaskGroup() as group:
                 for pipeline in self._pipelines.values():
                     group.create_task(pipeline.run())
                 group.create_task(self._watch_models())
-        except* InferstreamError as errors:
-            raise errors.exceptions[0] from None
+        except BaseExceptionGroup as errors:
+            ours = errors.subgroup(InferstreamError)
+            raise (ours or errors).exceptions[0] from None
 
     def _model(self, name: str, server: TritonServer, asked: tuple[str, str]) -> TritonModel:
         """A model of the pipeline, by name and version, on the server, being polled."""

@@ -86,8 +86,3 @@ class Event(msgspec.Struct, gc=False):
     @property
     def epoch(self) -> int:
         return self.lane[1]
-
-    @property
-    def is_live(self) -> bool:
-        """It needs the model: no verdict yet, and it has a value."""
-        return self.verdict is None and self.payload is not None

@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from inferstream.errors import Unavailable
-from inferstream.kafka.connection import client_arguments, kafka_errors
+from inferstream.kafka.connection import client_arguments, has_ended, kafka_errors
 from inferstream.settings import KafkaSettings
 
-_STOP_TIMEOUT = 5.0
+_STOP_SECONDS = 1.0
 _CONTROL = ".control"
 _REPLAY = ".replay"
 
@@ -79,14 +78,10 @@ class GroupOffsets:
         """Close, at most within a few seconds. Idempotent."""
         admin, self._admin = self._admin, None
         consumer, self._consumer = self._consumer, None
-        try:
-            async with asyncio.timeout(_STOP_TIMEOUT):
-                if admin is not None:
-                    await admin.close()
-                if consumer is not None:
-                    await consumer.stop()
-        except (KafkaError, TimeoutError):
-            return
+        if admin is not None:
+            await has_ended(admin.close(), _STOP_SECONDS)
+        if consumer is not None:
+            await has_ended(consumer.stop(), _STOP_SECONDS)
 
     @asynccontextmanager
     async def _asking(self, doing: str) -> AsyncIterator[None]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from inferstream.kafka.connection import kafka_errors
 from inferstream.settings import KafkaSettings
@@ -26,11 +26,8 @@ class Positions:
         for partition in partitions:
             self._lost_below.pop(partition, None)
 
-    async def mend(self, error: NoOffsetForPartitionError | OffsetOutOfRangeError) -> dict[int, int]:
+    async def mend(self, error: OffsetOutOfRangeError) -> dict[int, int]:
         """Give the partition that fails so a position; offsets lost in it, by partition. Raises Unavailable."""
-        if isinstance(error, NoOffsetForPartitionError):
-            await self._begin(error.args[0])
-            return {}
         ((tp, offset),) = error.args[0].items()
         return {tp.partition: await self._go_on(tp, offset)}
 

@@ -15,7 +15,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
-from inferstream.errors import Unavailable
+from inferstream.errors import InferstreamError, Unavailable
 from inferstream.events.envelope import Slice
 from inferstream.kafka.connection import client_arguments, kafka_errors, stop_consumer, temper
 from inferstream.kafka.instance import Instance
@@ -50,6 +50,7 @@ class KafkaSource:
         self._placing: set[asyncio.Task[None]] = set()
         self._lost: Callable[[int, int], None] = lambda partition, count: None
         self._stopped = False
+        self._failure: InferstreamError | None = None
         self._assignments: Assignments
         self._instance = Instance(settings)
         self._consumer = _consumer(group, settings)
@@ -77,12 +78,17 @@ class KafkaSource:
     async def take(self, timeout: float) -> Sequence[Slice]:
         """The records at hand, per partition. Raises ContractMismatch when another process has taken our place."""
         self._instance.check()
+        if self._failure is not None:
+            raise self._failure
         try:
             async with asyncio.timeout(timeout + _TAKE_MARGIN):
                 taken = await self._consumer.getmany(timeout_ms=int(timeout * 1000), max_records=_TAKE_RECORDS)
         except (ConsumerStoppedError, TimeoutError):
             return ()
-        except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
+        except NoOffsetForPartitionError:  # it is being placed
+            await asyncio.sleep(timeout)
+            return ()
+        except OffsetOutOfRangeError as error:
             await self._mend(error)
             return ()
         except KafkaError as error:
@@ -98,8 +104,8 @@ class KafkaSource:
             if tp.partition in epochs
         ]
 
-    async def _mend(self, error: NoOffsetForPartitionError | OffsetOutOfRangeError) -> None:
-        """A partition has no position. What cannot be mended now fails again when it is next read."""
+    async def _mend(self, error: OffsetOutOfRangeError) -> None:
+        """A position is not there any more. What cannot be mended now fails again when it is next read."""
         with suppress(IllegalStateError, Unavailable):
             for partition, count in (await self._positions.mend(error)).items():
                 if count:
@@ -123,7 +129,7 @@ class KafkaSource:
             raise Unavailable(f"commit not answered: {type(error).__name__}") from None
 
     def hold(self, partition: int) -> None:
-        """Take nothing from it until `release` or its next epoch."""
+        """Take nothing from it until `release` or its next epoch, nor then while the output topic lacks its number."""
         if partition in self._epochs:
             self._held.add(partition)
             self._pace(partition)
@@ -195,6 +201,9 @@ class KafkaSource:
                 return
             except Unavailable:
                 await asyncio.sleep(_PLACE_PAUSE)
+            except InferstreamError as error:
+                self._failure = error
+                return
             else:
                 self._placed(partition, epoch)
 

@@ -52,7 +52,7 @@ class KafkaTransactions:
         self._producers[partition] = producer
 
     async def transact(self, partition: int, writes: Sequence[Write], next_offset: int) -> None:
-        """See `Transactions.transact`; takes `transaction_timeout_ms` at most, a little more if records are refused."""
+        """See `Transactions.transact`; takes `transaction_timeout_ms`, longer if records are refused."""
         producer = self._producers.get(partition)
         if producer is None:
             raise Unavailable(f"partition {partition} of topic '{self._topic}' is not open for transactions")

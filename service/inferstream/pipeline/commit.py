@@ -9,6 +9,8 @@ from inferstream.events.envelope import Event, Slice
 from inferstream.policy.offsets import OffsetTracker
 from inferstream.signals import Signals
 
+_PAUSE_SECONDS = 0.2
+
 
 class _Assignment(NamedTuple):
     epoch: int
@@ -119,6 +121,11 @@ class Commit:
         while True:
             await asyncio.sleep(self._interval)
             await self.commit()
+
+    async def until_committed(self) -> None:
+        """Commit, again and again where the broker does not take it: others leave the group, or it is away."""
+        while not await self.commit():  # noqa: ASYNC110 - there is no event for a broker that may take it now
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def commit(self) -> bool:
         """Commit what may be committed now. False: the broker did not take it."""

@@ -11,7 +11,6 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from inferstream.errors import RecordsRefused
-from inferstream.events import dead_letter, headers
 from inferstream.events.envelope import Event, Lane
 from inferstream.pipeline.interfaces import OutRecord, Sink
 from inferstream.pipeline.outcomes import Route
@@ -97,13 +96,13 @@ class AtLeastOnce:
         """The outcomes of a part, but for those of events whose dead letter the broker does not take."""
         events, outcomes, emitted_at = part.events, part.outcomes, part.emitted_at
         if refused:
-            told.refused([event for event in events if event.record.offset in refused])
-            kept = [place for place, event in enumerate(events) if event.record.offset not in refused]
+            told.refused([events[place] for place, letter in part.letters.items() if id(letter) in refused])
+            kept = [p for p in range(len(events)) if p not in part.letters or id(part.letters[p]) not in refused]
             events, outcomes = [events[place] for place in kept], [outcomes[place] for place in kept]
             if not events:
                 return
         sent = self._sink.send(self._route.output_topic, part.lane[0], outcomes)
-        sent.add_done_callback(lambda done: _tell(told, events, emitted_at, done))
+        sent.add_done_callback(lambda done: _tell(told, events, outcomes, emitted_at, done))
 
 
 class _Held(NamedTuple):
@@ -115,32 +114,26 @@ class _Held(NamedTuple):
 
 
 def _refused(sent: "asyncio.Future[None]", told: Told) -> AbstractSet[int] | None:
-    """Offsets of the events for which the broker takes none of these; None: nothing can be written any more."""
+    """Identities of the records that the broker does not take; None: nothing can be written any more."""
     if sent.cancelled():
         return None
     error = sent.exception()
     if error is None:
         return frozenset()
     if isinstance(error, RecordsRefused):
-        return frozenset(map(offset_of, error.records))
+        return frozenset(map(id, error.records))
     told.failed(error)
     return None
 
 
-def _tell(told: Told, events: list[Event], emitted_at: float, sent: "asyncio.Future[None]") -> None:
+def _tell(
+    told: Told, events: list[Event], outcomes: list[OutRecord], emitted_at: float, sent: "asyncio.Future[None]"
+) -> None:
     refused = _refused(sent, told)
     if refused is None:
         return
-    written = [event for event in events if event.record.offset not in refused] if refused else events
+    written = [e for e, o in zip(events, outcomes, strict=True) if id(o) not in refused] if refused else events
     if written:
         told.written(written, emitted_at)
     if refused:
-        told.refused([event for event in events if event.record.offset in refused])
-
-
-def offset_of(record: OutRecord) -> int:
-    """Of the event that an outcome or dead letter of ours is about."""
-    for name, value in record.headers:
-        if name in (headers.OUTCOME_ID, dead_letter.OUTCOME_ID) and value is not None:
-            return int(value.rpartition(b"/")[2])
-    return -1
+        told.refused([e for e, o in zip(events, outcomes, strict=True) if id(o) in refused])

@@ -192,6 +192,7 @@ class Infer:
             return []
         if now - self._bisected_at < _BISECT_PAUSE:
             return [Missed(events, Cause.MODEL_REJECTED)] if events else []
+        self._bisected_at = now  # what is refused meanwhile waits for no search of its own
         missed = []
         parts = [slice(0, len(events))]
         while parts:

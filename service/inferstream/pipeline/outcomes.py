@@ -28,7 +28,7 @@ from inferstream.tasks import Task
 _HOUR_MS = 3_600_000
 _OWN_HEADERS = 4  # of an outcome; what it inherits comes after them
 _OWN_BYTES = 1_024  # more than our headers and the record's own frame take
-_LONGEST_EVENT_ID = 256  # characters of an id that nobody has looked at yet
+_LONGEST_EVENT_ID = 256  # characters, in an outcome without an answer: it must fit where nothing else does
 _MICRO = 1e6
 
 REFUSED = Verdict(Status.DEAD_LETTERED, Cause.OUTCOME_TOO_LARGE, "emit", "the output topic takes no record so large")
@@ -133,7 +133,7 @@ class OutcomeWriter:
             event.slo_class,
             now <= event.deadline,
             Times(event.fetch_us, 0, 0, max(0, int((now - event.taken_at) * _MICRO))),
-            _ce_id(record.headers) if event.payload is None else self._event_id(event.payload),
+            _ce_id(record.headers) if event.payload is None else _short(self._event_id(event.payload)),
             cause=verdict.cause,
             detail=verdict.detail or None,
         )
@@ -166,8 +166,9 @@ class LetterWriter:
             timestamp_ms=record.timestamp,
             group=route.group,
         )
-        # The original's time, unless brokers would refuse it (KIP-937); it is in a header in any case.
-        at_ms = record.timestamp if 0 <= record.timestamp <= now_ms + _HOUR_MS else now_ms
+        # The original's time, unless brokers would refuse it (KIP-937) or have; it is in a header in any case.
+        is_usable = 0 <= record.timestamp <= now_ms + _HOUR_MS and verdict is not REFUSED
+        at_ms = record.timestamp if is_usable else now_ms
         return _letter_within(limit, OutRecord(record.key, record.value, added, at_ms), len(record.headers))
 
 
@@ -192,6 +193,10 @@ def _ce_id(given: headers.Headers) -> str | None:
     """The CloudEvents id of an event that was not decoded."""
     ce_id = headers.read(given).ce_id
     return None if ce_id is None else ce_id[:_LONGEST_EVENT_ID].decode("utf-8", "replace")
+
+
+def _short(event_id: str | None) -> str | None:
+    return None if event_id is None else event_id[:_LONGEST_EVENT_ID]
 
 
 def _unwritable(error: Exception) -> Verdict:

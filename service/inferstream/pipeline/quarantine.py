@@ -39,6 +39,7 @@ class Quarantine:
         clock: Clock,
         signals: Signals,
     ) -> None:
+        self._pipeline = pipeline
         self._log = log.bind(pipeline=pipeline)
         self._is_on = limit.enabled
         self._policy = quarantine.Quarantine(_limit(limit))
@@ -166,7 +167,7 @@ class Quarantine:
             elif partition in unread and partition in held:
                 self._policy.hold(partition, self._clock.monotonic())
                 self._source.hold(partition)
-                self._log.error("partition_quarantined", partition=partition, reason=held[partition].reason)
+                self._tell(partition, held[partition].reason)
         self._let_go(unread)
 
     def _let_go(self, partitions: Collection[int]) -> None:
@@ -178,8 +179,13 @@ class Quarantine:
         reason = self._policy.reason(partition)
         self._source.hold(partition)
         self._counted.add()
-        self._log.error("partition_quarantined", partition=partition, reason=reason)
+        self._tell(partition, reason)
         self._note(partition, quarantine.held_note(int(self._clock.unix_ms()), reason))
+
+    def _tell(self, partition: int, reason: str) -> None:
+        resume = f"`inferstream resume --pipeline {self._pipeline} --partition {partition}`, or "
+        remedy = f"mend what sends it; then {resume if self._may_note else ''}wait for a probe"
+        self._log.error("partition_quarantined", partition=partition, reason=reason, remedy=remedy)
 
     def _release(self, partition: int, by: str) -> None:
         self._source.release(partition)

@@ -32,9 +32,6 @@ from inferstream.signals import Distribution, Signals, slo_bounds
 from inferstream.tasks import Task
 
 
-_COMMIT_PAUSE = 0.2  # seconds; while others leave the group a commit may be refused
-
-
 class Ports(msgspec.Struct, frozen=True):
     """What a pipeline is given to reach the world."""
 
@@ -155,6 +152,8 @@ class Pipeline:
                 failures.append(self._exactly_once.failure)
             done, _ = await asyncio.wait({*tasks, *failures}, return_when=asyncio.FIRST_COMPLETED)
             for ended in done:
+                if ended.cancelled():
+                    raise RuntimeError("a stage was cancelled by somebody else")
                 ended.result()
         finally:
             for task in tasks:
@@ -168,14 +167,19 @@ class Pipeline:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._commit.until_unsettled_below(1)
-                while not await self._commit.commit():
-                    await asyncio.sleep(_COMMIT_PAUSE)
+                await self._commit.until_committed()
                 self.is_drained = True
+        if not self.is_drained:
+            await self._commit.commit()  # what is settled need not be repeated
+        await self.leave()
+        return self.is_drained
+
+    async def leave(self) -> None:
+        """Give up what is under way and leave the group. Idempotent."""
         await self._batching.stop()
         await self._source.stop()
         if self._exactly_once is not None:
             await self._exactly_once.stop()
-        return self.is_drained
 
     async def assigned(self, partitions: Mapping[int, int]) -> None:
         """From the source: these partitions are ours."""
@@ -191,10 +195,11 @@ class Pipeline:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._timing.revoke_drain):
                 await self._commit.until_drained(partitions)
-                await self._commit.commit()
+        await self._commit.commit()
         self._forget(partitions)
         if self._exactly_once is not None:
             await self._exactly_once.close(partitions)
+            self._quarantine.revoked(partitions)  # it may have started one over meanwhile
 
     def _forget(self, partitions: Collection[int]) -> None:
         """What is under way in these partitions is nobody's: it is read again by whoever owns them next."""

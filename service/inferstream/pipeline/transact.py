@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from inferstream.errors import ContractMismatch, Fenced, RecordsRefused, Unavailable
+from inferstream.errors import Fenced, RecordsRefused, Unavailable
 from inferstream.events.envelope import Event, Lane
 from inferstream.pipeline.commit import Commit
-from inferstream.pipeline.deliver import Part, Told, offset_of
+from inferstream.pipeline.deliver import Part, Told
 from inferstream.pipeline.interfaces import OutRecord, Source, Transactions, Write
 from inferstream.pipeline.outcomes import Route
 
@@ -76,7 +76,7 @@ class ExactlyOnce:
         self._partitions.update({partition.number: partition for partition in new})
         try:
             await asyncio.gather(*map(self._open, new))
-        except ContractMismatch as error:
+        except Exception as error:  # raised on, the client library would only log it
             self._fail(error)
             return
         for number, epoch in partitions.items():
@@ -150,8 +150,8 @@ class ExactlyOnce:
             await self._ports.transactions.transact(partition.number, self._writes(partition.number, ready), end)
         except RecordsRefused as error:
             await self._open(partition)
-            refused = set(map(offset_of, error.records))
-            _give_back(partition, [r for r in ready if r.event.record.offset in refused])
+            refused = set(map(id, error.records))
+            _give_back(partition, [r for r in ready if id(r.outcome) in refused or id(r.letter) in refused])
         except Unavailable:
             partition.is_open = False
         except Fenced:

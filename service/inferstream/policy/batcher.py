@@ -152,15 +152,19 @@ class Batcher(Generic[E]):
             self._probed_at = float("-inf")  # what was learned may be enough, or else the next answer
 
     def _overdue(self, now: float, is_hopeful: bool) -> list[E]:
-        """Take out what the fallback must have now. While no endpoint is up, half of the time is enough to hope."""
+        """Take out what the fallback must have now.
+
+        While no endpoint is up, half of the time is enough to hope; what may be scored late hopes until its deadline.
+        """
         missed: list[E] = []
         for queue in self._order:
-            if not queue.is_scored_late:
-                kept = self._reserve + self._fallback
-                if not is_hopeful:
-                    kept = max(kept, queue.slo_seconds / 2)
-                while queue.events and queue.events[0].deadline - kept <= now:
-                    missed.append(queue.events.popleft())
+            kept = self._reserve + self._fallback
+            if not is_hopeful:
+                kept = 0.0 if queue.is_scored_late else max(kept, queue.slo_seconds / 2)
+            elif queue.is_scored_late:
+                continue
+            while queue.events and queue.events[0].deadline - kept <= now:
+                missed.append(queue.events.popleft())
         self._waiting -= len(missed)
         return missed
 

@@ -4,7 +4,7 @@ up -> suspect: calls missed in a row, or a poll did; polled at once, no calls me
 suspect -> up: it answers | suspect -> open: it does not
 up | suspect -> open: it refuses, or fails several calls in a row
 open -> probing: it answers a poll, after a pause that doubles with each relapse
-probing -> up: the one call that is let through is answered | probing -> open: it is not
+probing -> up: the first call that is let through is answered | probing -> open: it is not
 """
 
 from typing import Literal

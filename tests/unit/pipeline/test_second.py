@@ -49,11 +49,11 @@ class TwoModels(World):
         self.second = Named("model")
         self.student: FakeModel | None = Named("student")
 
-    def pipeline(self, student: FakeModel | None = None) -> Pipeline:
+    def pipeline(self, student: FakeModel | None = None, commit_interval: float = 0.01) -> Pipeline:
         route = Route("p", "mean", GROUP, "in", "out", "dead", 1)
         source = FakeSource(self.broker, "in", GROUP)
         ports = Ports(source, self.sink, [self.model], self.student, Clock(), self.signals, [self.second])
-        return Pipeline(route, self.task, self.settings, Timing(0.01, 1.0), ports)
+        return Pipeline(route, self.task, self.settings, Timing(commit_interval, 1.0), ports)
 
     async def answers(self, count: int) -> Counter[tuple[str, str | None, str]]:
         """Outcome, cause and kind of who answered, of so many readings."""

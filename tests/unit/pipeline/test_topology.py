@@ -245,6 +245,64 @@ async def test_the_dead_letter_is_acknowledged_before_the_offset_passes() -> Non
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_a_tombstone_that_the_output_topic_refuses_is_not_lost() -> None:
+    """It becomes a dead letter; the event behind it is answered."""
+    world = World(tombstones="forward")
+    async with running(world.pipeline()):
+        world.write_readings(1, 0)
+        await world.until(lambda: world.committed() == 1)
+        world.broker.limit("out", 600)
+        world.write(None, 0, ("x-large", b"x" * 1_000))
+        world.write_readings(1, 0)
+        await world.until(lambda: world.committed() == 3)
+    assert [outcome["outcome"] for outcome in world.outcomes()] == ["scored", "dead_lettered", "scored"]
+    assert len(world.broker.records("dead")) == 1
+
+
+async def test_an_id_that_is_too_long_for_the_output_topic_costs_only_its_event() -> None:
+    """Nothing bounds what a task's events are called."""
+    world = World(max_event_bytes=100_000)
+    world.sink = FakeSink(world.broker, max_record_bytes=2_000)
+    world.write(encode({"id": "x" * 5_000, "values": [1.0, 2.0, 3.0]}))
+    world.write_readings(1, 0)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 2)
+    assert sorted(outcome["outcome"] for outcome in world.outcomes()) == ["dead_lettered", "scored"]
+
+
+async def test_what_may_be_late_is_answered_at_its_deadline_while_no_model_is_there() -> None:
+    """An absent model server is no outage, for no class."""
+    world = World(slo_ms=300, on_miss="score_late")
+    world.model.is_up = False
+    world.write_readings(3, 0)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 3)
+    assert {outcome["outcome"] for outcome in world.outcomes()} == {"fallback"}
+
+
+async def test_a_drain_that_runs_out_of_time_commits_what_is_settled() -> None:
+    """One partition's output is away; the other's work need not be repeated."""
+    world = World()
+
+    class HalfAway(FakeSink):
+        def send(self, topic: str, partition: int, records: Sequence[OutRecord]) -> asyncio.Future[None]:
+            if partition == 1:
+                return asyncio.get_running_loop().create_future()
+            return super().send(topic, partition, records)
+
+    world.sink = HalfAway(world.broker)
+    pipeline = world.pipeline(commit_interval=60.0)
+    task = asyncio.create_task(pipeline.run())
+    await world.until(lambda: pipeline.is_joined)
+    world.write_readings(4, 0)
+    world.write_readings(4, 1)
+    await world.until(lambda: len(world.outcomes()) == 4)
+    assert await pipeline.drain(0.2) is False
+    assert (world.committed(0), world.committed(1)) == (4, 0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_memory_is_bounded_while_the_broker_is_away() -> None:
     """No more is taken than may be unsettled, and all is answered when the broker is back."""
     world = World(batching=BatchingSettings(max_queued=300))

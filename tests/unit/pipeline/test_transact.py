@@ -113,6 +113,19 @@ async def test_partitions_change_hands_without_a_repeat() -> None:
     assert repeated(made) == []
 
 
+async def test_a_tombstone_the_broker_refuses_does_not_hold_its_partition() -> None:
+    """Passed on, it carries no id of ours; it is known again all the same."""
+    made = world(tombstones="forward")
+    async with running(made.pipeline()):
+        made.write_readings(1, 0)
+        await made.until(lambda: made.committed(0) == 1)
+        made.broker.limit("out", 600)
+        made.write(None, 0, ("x-large", b"x" * 1_000))
+        made.write_readings(1, 0)
+        await made.until(lambda: made.committed(0) == 3)
+    assert len(made.broker.records("dead")) == 1
+
+
 async def test_an_outcome_the_broker_refuses_becomes_a_dead_letter_and_the_others_pass() -> None:
     """The topic's limit was lowered while we ran."""
     made = world()

@@ -41,14 +41,14 @@ class World:
         self.signals = Signals()
         self.sink = FakeSink(self.broker)
 
-    def pipeline(self, student: FakeModel | None = None) -> Pipeline:
+    def pipeline(self, student: FakeModel | None = None, commit_interval: float = 0.01) -> Pipeline:
         """Another member of the group."""
         route = Route("p", "mean", GROUP, "in", "out", "dead", 1)
         source = FakeSource(self.broker, "in", GROUP)
         exactly_once = self.settings.delivery == "exactly_once"
         transactions = FakeTransactions(self.broker, "in", GROUP) if exactly_once else None
         ports = Ports(source, self.sink, [self.model], student, Clock(), self.signals, transactions=transactions)
-        return Pipeline(route, self.task, self.settings, Timing(0.01, 1.0, 0.05), ports)
+        return Pipeline(route, self.task, self.settings, Timing(commit_interval, 1.0, 0.05), ports)
 
     def write(self, value: bytes | None, partition: int = 0, *headers: tuple[str, bytes], age_ms: int = 0) -> None:
         """An event comes in."""

@@ -283,15 +283,16 @@ def test_events_that_may_be_late_are_never_missed() -> None:
     assert (len(sent(plan).events), sent(plan).deadline) == (3, math.inf)
 
 
-def test_events_that_may_be_late_wait_for_an_endpoint() -> None:
-    """While none is up it is asked again and again, not never."""
+def test_events_that_may_be_late_wait_for_an_endpoint_until_their_deadline() -> None:
+    """While none is up it is asked again and again, not never; then the fallback answers: an outage has no end."""
     waiting = batcher(PATIENT)
     waiting.set_up(0, is_up=False)
-    waiting.add(items(1, 0.05, "patient"))
+    waiting.add(items(1, 7.5, "patient"))
     plan = waiting.next(7.0)
     assert (plan.call, plan.missed) == (None, [])
     assert plan.wake_at is not None
     assert 7.0 < plan.wake_at < 7.1
+    assert numbers(waiting.next(7.5).missed) == [0]
 
 
 def test_late_events_fill_what_the_others_leave() -> None:
