@@ -7,11 +7,13 @@ Constructing settings has no side effects.
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -33,9 +35,40 @@ from inferstream.errors import SettingsError
 
 ENV_PREFIX = "INFERSTREAM__"
 _DELIMITER = "__"
+_NEAR_PREFIX = "INFERSTREAM_"
+_NO_SETTINGS = {"INFERSTREAM_SETTINGS", "INFERSTREAM_REQUIRE", "INFERSTREAM_SHORT"}  # of the command line and the tests
+_SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
+_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
-Topic = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+_TOPIC = r"^[a-zA-Z0-9._-]{1,249}$"
+_NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+_MODEL = r"^[^:\s]+(:[0-9]+)?$"
+_IN_WORDS = {
+    _TOPIC: "write 1 to 249 letters, digits, dots, hyphens and underscores",
+    _NAME: "write a small letter, then at most 62 small letters, digits, hyphens and underscores",
+    _MODEL: "write `name` or `name:version`; a version is a number",
+}
+_ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.%]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?")
+
+
+def _addresses(given: str, default_port: int | None = None) -> str:
+    """What is given, without blanks and empty places. Raises ValueError unless each is an address with a port."""
+    parts = [part.strip() for part in given.split(",") if part.strip()]
+    found = [_ADDRESS.fullmatch(part) for part in parts]
+    if not parts or not all(each and 1 <= int(each[1] or default_port or 0) <= 65_535 for each in found):
+        port = f"; without a port it is {default_port}" if default_port else ""
+        raise ValueError(f"write host:port[,host:port], ports from 1 to 65535{port}")
+    return ",".join(parts)
+
+
+def _brokers(given: str) -> str:
+    return _addresses(given, 9092)
+
+
+Brokers = Annotated[str, AfterValidator(_brokers)]
+Endpoints = Annotated[str, AfterValidator(_addresses)]
+Topic = Annotated[str, StringConstraints(pattern=_TOPIC)]
+Name = Annotated[str, StringConstraints(pattern=_NAME)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 Slo = Annotated[float, Field(gt=0, le=86_400_000)]
 OnMiss = Literal["fallback", "score_late", "expire", "dead_letter"]
@@ -50,7 +83,9 @@ class _Tree(BaseModel):
 class KafkaSettings(_Tree):
     """How to reach the brokers."""
 
-    bootstrap_servers: str = Field("localhost:9092", description="host:port of one or more brokers, comma separated")
+    bootstrap_servers: Brokers = Field(
+        "localhost:9092", description="host:port of one or more brokers, comma separated"
+    )
     client_id: str = Field("inferstream", description="name shown in the brokers' logs and quotas")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="transport"
@@ -99,7 +134,7 @@ class KafkaSettings(_Tree):
 class TritonSettings(_Tree):
     """How to reach the model server: NVIDIA Triton, or any that speaks the open inference protocol v2 over gRPC."""
 
-    url: str = Field("localhost:8001", description="host:port of one or more gRPC endpoints, comma separated")
+    url: Endpoints = Field("localhost:8001", description="host:port of one or more gRPC endpoints, comma separated")
     tls: bool = Field(False, description="use TLS")
     ca_file: Path | None = Field(None, description="PEM file of the authority that signed the server's certificate")
     certificate_file: Path | None = Field(None, description="PEM file of our certificate, for mutual TLS")
@@ -115,7 +150,7 @@ class TritonSettings(_Tree):
     @property
     def urls(self) -> list[str]:
         """Each endpoint."""
-        return [url.strip() for url in self.url.split(",") if url.strip()]
+        return self.url.split(",")
 
 
 class BatchingSettings(_Tree):
@@ -150,7 +185,12 @@ class DeadLetterLimitSettings(_Tree):
         0.05, ge=0, le=1, description="share of `window` that may be poison among a partition's last `window` events"
     )
     window: int = Field(1_000, ge=1, le=1_000_000, description="events of a partition that are looked back on")
-    in_a_row: int = Field(100, ge=0, description="poison events that may follow each other; 0: any number")
+    in_a_row: int = Field(
+        100,
+        ge=0,
+        description="poison events that may follow each other; 0: any number. What was taken already is still "
+        "answered, so more dead letters than that may be written",
+    )
     probe_after_ms: Milliseconds = Field(
         60_000,
         description="pause until some events of a held partition are let through; doubles with every failure, "
@@ -177,7 +217,7 @@ class PipelineSettings(_Tree):
     )
     model: str | None = Field(None, description="name of the model on Triton; default: the task's")
     model_version: str = Field("", description="version of the model; empty: the server's choice")
-    fallback_model: Annotated[str, StringConstraints(pattern=r"^[^:\s]+(:[0-9]+)?$")] | None = Field(
+    fallback_model: Annotated[str, StringConstraints(pattern=_MODEL)] | None = Field(
         None,
         description="another model on the same Triton, `name` or `name:version`, that is asked before the student "
         "when the model itself cannot answer",
@@ -210,6 +250,20 @@ class PipelineSettings(_Tree):
             raise ValueError("the reserved shares of slo_classes add up to more than 1")
         if "default" in self.slo_classes:
             raise ValueError("slo_classes: `default` is the class of slo_ms and on_miss; give another name")
+        return self
+
+    @model_validator(mode="after")
+    def _topics_are_apart(self) -> "PipelineSettings":
+        topics = {
+            "input_topic": self.input_topic,
+            "output_topic": self.output_topic,
+            "dead_letter_topic": self.dead_letter_topic,
+        }
+        roles: dict[str, str] = {}
+        for role, topic in topics.items():
+            if topic in roles:
+                raise ValueError(f"{role} is the same as {roles[topic]}, '{topic}'; give each a topic of its own")
+            roles[topic] = role
         return self
 
     @model_validator(mode="after")
@@ -304,6 +358,8 @@ def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     """Settings from a YAML file and the environment. Raises SettingsError, one line per mistake."""
     tree: dict[str, Any] = {}
     if file is not None:
+        if file.is_dir():
+            raise SettingsError(f"settings file {file} is a directory; name a YAML file in it")
         if not file.is_file():
             raise SettingsError(f"settings file {file} does not exist; `inferstream settings` shows what it may hold")
         try:
@@ -319,6 +375,7 @@ def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """`INFERSTREAM__A__B=x` as {"a": {"b": "x"}}: every variable, so that a misspelt one is refused, not ignored."""
     tree: dict[str, Any] = {}
+    _refuse_near_misses(environ)
     for variable in sorted(v for v in environ if v.upper().startswith(ENV_PREFIX)):
         *parents, leaf = variable[len(ENV_PREFIX) :].lower().split(_DELIMITER)
         node = tree
@@ -328,6 +385,19 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
                 raise SettingsError(f"{variable} contradicts another variable that sets the whole of '{parent}'")
         node[leaf] = _value(environ[variable])
     return tree
+
+
+def _refuse_near_misses(environ: Mapping[str, str]) -> None:
+    """One underscore where two belong would otherwise be ignored. Kubernetes' own variables of a service are left."""
+    known = {re.sub("_+", "_", row.env): row.env for row in table()}
+    for variable in sorted(environ):
+        if not variable.startswith(_NEAR_PREFIX) or variable.startswith(ENV_PREFIX) or variable in _NO_SETTINGS:
+            continue
+        if _SERVICE_LINK.search(variable) or _LINK_VALUE.match(environ[variable]):
+            continue
+        near = difflib.get_close_matches(variable, known, n=1)
+        hint = f"did you mean {known[near[0]]}?" if near else "`inferstream settings` lists all"
+        raise SettingsError(f"{variable} is no setting: they begin with {ENV_PREFIX}, two underscores; {hint}")
 
 
 def _value(text: str) -> Any:
@@ -340,13 +410,19 @@ def _value(text: str) -> Any:
     return text
 
 
-def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid upon `under`, mapping by mapping."""
+def _merged(under: dict[str, Any], over: dict[str, Any], parents: tuple[str, ...] = ()) -> dict[str, Any]:
+    """`over` laid upon `under`, mapping by mapping. Raises SettingsError where `under` has no mapping to lay it on."""
     result = dict(under)
     for key, value in over.items():
-        below = result.get(key)
-        both = isinstance(below, dict) and isinstance(value, dict)
-        result[key] = _merged(below, value) if both else value  # type: ignore[arg-type]
+        below, path = result.get(key), (*parents, key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            result[key] = _merged(below, value, path)
+        elif isinstance(value, dict) and below is not None:
+            raise SettingsError(
+                f"{'.'.join(path)}: the settings file must have a mapping here, since a variable sets part of it"
+            )
+        else:
+            result[key] = value
     return result
 
 
@@ -354,7 +430,7 @@ def _explain(error: Any) -> str:
     """One line: where, what is wrong, the nearest right name. Never the value: it may be secret."""
     where = ".".join(str(part) for part in error["loc"]) or "settings"
     if error["type"] != "extra_forbidden":
-        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+        return f"{where}: {_said(error)}"
     known = [row.path for row in table()]
     pattern = _generic(error["loc"])
     parents = pattern.split(".")[:-1]
@@ -363,6 +439,17 @@ def _explain(error: Any) -> str:
     near = [".".join([*parents, *beside])] if beside else difflib.get_close_matches(pattern, known, n=1, cutoff=0.7)
     hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(siblings)}"
     return f"{where}: unknown setting; {hint}"
+
+
+def _said(error: Any) -> str:
+    kind, pattern = error["type"], error.get("ctx", {}).get("pattern")
+    if kind == "string_pattern_mismatch" and pattern in _IN_WORDS:
+        return _IN_WORDS[pattern]
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return "must be a mapping of settings, `name: value`"
+    if kind == "too_short" and error["loc"] == ("pipelines",):
+        return "name at least one, `pipelines: {fraud: {slo_ms: 50}}`, or leave `pipelines` out"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _generic(location: tuple[Any, ...]) -> str:

@@ -68,6 +68,14 @@ def test_up_status_and_down_on_the_command_line(tmp_path: Path) -> None:
     started = run("up")
     try:
         assert started.returncode == 0, started.stderr
+        state = local.status(tmp_path)
+        assert state is not None
+        os.killpg(state["parts"]["triton"]["pid"], signal.SIGKILL)
+        again = run("up")
+        assert again.returncode == 0, again.stderr
+        assert "starting triton" in again.stderr
+        assert again.stdout == started.stdout, "what has ended comes back where it listened"
+        assert "broker 'embedded' runs" in run("up", "--kafka", "apache").stderr
         exported = dict(line.removeprefix("export ").split("=", 1) for line in started.stdout.splitlines())
         checked = subprocess.run(
             [sys.executable, "-m", "inferstream", "check"],
@@ -77,7 +85,7 @@ def test_up_status_and_down_on_the_command_line(tmp_path: Path) -> None:
         )
         assert checked.returncode == 0, checked.stdout
         assert run("status").returncode == 0
-        assert run("up").returncode == 1
+        assert run("up", "--kafka", "apache").returncode == 1
     finally:
         assert run("down").returncode == 0
     assert run("status").returncode == 1

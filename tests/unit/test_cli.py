@@ -54,10 +54,14 @@ def test_the_version_is_told() -> None:
         (["run"], {"INFERSTREAM__KAFKA__BOOTSTRAP_SERVER": "x"}, 2, "did you mean 'kafka.bootstrap_servers'?"),
         (["run"], {"INFERSTREAM__PIPELINES__FRAUD__TASK": "nothing"}, 2, "task 'nothing' is not installed"),
         (["run", "-s", "none.yaml"], {}, 2, "settings file none.yaml does not exist"),
+        (["check"], {"INFERSTREAM__TRITON__URL": ""}, 2, "triton.url: write host:port"),
         (["audit", "-p", "x"], {}, 2, "there is no pipeline 'x'; there are: fraud"),
         (["produce", "--file", "none.jsonl"], {}, 2, "--file none.jsonl cannot be read"),
         (["dlq", "--since", "noon"], {}, 2, "--since 'noon' is no time"),
         (["dlq", "--show", "7"], {}, 2, "write PARTITION@OFFSET"),
+        (["dlq", "--show", "1@73", "--count"], {}, 2, "give one of them"),
+        (["dlq", "--cause", "invald"], {}, 2, "did you mean 'invalid'?"),
+        (["replay", "--since", "30s", "--until", "40s"], {}, 2, "must be later than"),
         (["audit", "--from-offset", "3"], {}, 2, "give --partition too"),
         (["produce", "--timeout", "0.1"], NOWHERE, 4, "no answer from Kafka at 127.0.0.1:9"),
         (["tail", "--timeout", "0.1"], NOWHERE, 4, "no answer from Kafka at 127.0.0.1:9"),
@@ -72,6 +76,7 @@ def test_what_a_user_can_mend_is_one_line_and_a_code(
     assert len(errors) == 1
     assert said in errors[0]
     assert "Traceback" not in done.stderr
+    assert "Unclosed" not in done.stderr
 
 
 def test_check_lists_all_that_is_wrong_at_once() -> None:

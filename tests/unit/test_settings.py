@@ -59,6 +59,12 @@ def test_mappings_in_a_variable_are_json() -> None:
         ({"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "soon"}, "pipelines.fraud.slo_ms: Input should be a valid number"),
         ({"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "-1"}, "pipelines.fraud.slo_ms: Input should be greater than 0"),
         ({"INFERSTREAM__PIPELINES__FRAUD__INPUT_TOPIC": "no spaces"}, "pipelines.fraud.input_topic"),
+        (
+            {"INFERSTREAM__PIPELINES__FRAUD__FALLBACK_MODEL": "fraud:"},
+            "pipelines.fraud.fallback_model: write `name` or `name:version`",
+        ),
+        ({"INFERSTREAM__PIPELINES": "{}"}, "pipelines: name at least one, `pipelines: {fraud: {slo_ms: 50}}`"),
+        ({"INFERSTREAM__LOG": "[1, 2]"}, "log: must be a mapping"),
         ({"INFERSTREAM__KAFKA": "x", "INFERSTREAM__KAFKA__CLIENT_ID": "y"}, "contradicts another variable"),
     ],
 )
@@ -149,3 +155,79 @@ def test_a_class_is_a_mapping_or_a_number_alone() -> None:
 
 def test_endpoints_are_separated_by_commas() -> None:
     assert load(environ={"INFERSTREAM__TRITON__URL": "a:1, b:2,"}).triton.urls == ["a:1", "b:2"]
+
+
+BROKERS, ENDPOINTS = "INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS", "INFERSTREAM__TRITON__URL"
+
+
+@pytest.mark.parametrize("given", ["", " , ", "http://host:1", "host:99999", "host:0", "host:", "a:1:2", "a:1,b:x"])
+@pytest.mark.parametrize(("variable", "path"), [(BROKERS, "kafka.bootstrap_servers"), (ENDPOINTS, "triton.url")])
+def test_a_malformed_address_is_one_line(variable: str, path: str, given: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(environ={variable: given})
+    assert str(refused.value).startswith(f"{path}: write host:port[,host:port]")
+    assert "\n" not in str(refused.value)
+
+
+def test_only_a_broker_may_do_without_a_port() -> None:
+    settings = load(environ={BROKERS: "a_1, 10.0.0.1:65535,,[::1]:9092", ENDPOINTS: "[::1]:8001"})
+    assert settings.kafka.bootstrap_servers == "a_1,10.0.0.1:65535,[::1]:9092"
+    assert settings.triton.urls == ["[::1]:8001"]
+    with pytest.raises(SettingsError, match=r"triton\.url: write host:port"):
+        load(environ={ENDPOINTS: "triton"})
+
+
+@pytest.mark.parametrize(
+    ("topics", "said"),
+    [
+        ("input_topic: x, output_topic: x", "output_topic is the same as input_topic, 'x'"),
+        ("input_topic: x, dead_letter_topic: x", "dead_letter_topic is the same as input_topic, 'x'"),
+        ("output_topic: x, dead_letter_topic: x", "dead_letter_topic is the same as output_topic, 'x'"),
+    ],
+)
+def test_a_pipeline_does_not_feed_itself(tmp_path: Path, topics: str, said: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(write(tmp_path, f"pipelines: {{fraud: {{{topics}}}}}"), {})
+    assert str(refused.value) == f"pipelines.fraud: {said}; give each a topic of its own"
+
+
+def test_a_pipeline_may_feed_another(tmp_path: Path) -> None:
+    chain = "pipelines: {a: {task: fraud, output_topic: x}, b: {task: fraud, input_topic: x}}"
+    assert load(write(tmp_path, chain), {}).pipelines["b"].input_topic == "x"
+
+
+@pytest.mark.parametrize(
+    ("variable", "near"),
+    [
+        ("INFERSTREAM_KAFKA__BOOTSTRAP_SERVERS", "INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS"),
+        ("INFERSTREAM_WEB_PORT", "INFERSTREAM__WEB__PORT"),
+        ("INFERSTREAM_PIPELINES_FRAUD_SLO_MS", "INFERSTREAM__PIPELINES__<name>__SLO_MS"),
+    ],
+)
+def test_one_underscore_is_not_ignored(variable: str, near: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(environ={variable: "8081"})
+    assert str(refused.value).startswith(f"{variable} is no setting")
+    assert str(refused.value).endswith(f"did you mean {near}?")
+
+
+def test_variables_that_are_not_for_settings_are_left() -> None:
+    """Those of commands and tests, and those Kubernetes gives every pod beside a service `inferstream-web`."""
+    links = {
+        "INFERSTREAM_WEB_PORT": "tcp://10.0.0.1:8080",
+        "INFERSTREAM_WEB_PORT_8080_TCP_PORT": "8080",
+        "INFERSTREAM_WEB_SERVICE_HOST": "10.0.0.1",
+        "INFERSTREAM_WEB_SERVICE_PORT_HTTP": "8080",
+    }
+    assert load(environ={"INFERSTREAM_SETTINGS": "x", "INFERSTREAM_SHORT": "1", **links}) == load(environ={})
+
+
+@pytest.mark.parametrize("text", ["kafka: [1, 2]", "kafka: x"])
+def test_a_variable_does_not_hide_what_is_wrong_in_the_file(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match="kafka: the settings file must have a mapping here"):
+        load(write(tmp_path, text), {"INFERSTREAM__KAFKA__CLIENT_ID": "x"})
+
+
+def test_a_directory_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is a directory"):
+        load(tmp_path, {})

@@ -23,6 +23,8 @@ class Student:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(_content(name), options, providers=["CPUExecutionProvider"])
+        except SettingsError:
+            raise
         except Exception as error:  # onnxruntime raises its own kinds, all without a common base
             raise SettingsError(f"student '{name}' is not a model ONNX Runtime can load: {error}") from None
         self._names = [spec.name for spec in task.outputs]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import CloseReason
-from aiokafka.errors import KafkaError, RequestTimedOutError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError, for_code
 
 from inferstream.errors import ContractMismatch, SettingsError, Unavailable
 from inferstream.kafka.codes import AUTHENTICATION, AUTHORIZATION, FencedInstanceId
@@ -165,5 +165,15 @@ def kafka_errors(doing: str, settings: KafkaSettings) -> Iterator[None]:
                 f"{doing}: another process took the place of kafka.group_instance_id '{settings.group_instance_id}' "
                 "in the group; give each process its own"
             ) from None
-        reason = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise Unavailable(f"{doing}: no answer from Kafka at {where} ({reason})") from None
+        raise Unavailable(f"{doing}: no answer from Kafka at {where}{_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    """The class of the error and what it says, once; and what to look at when it is the connection."""
+    name, said = type(error).__name__, str(error)
+    reason = said if name in said else f"{name}: {said}".rstrip(": ")
+    if not isinstance(error, (KafkaConnectionError, OSError, TimeoutError)):
+        return f" ({reason})"
+    # To start with, aiokafka names only what it made of the addresses.
+    shown = "" if "Unable to bootstrap" in said else f" ({reason})"
+    return f"{shown}; is kafka.bootstrap_servers right, and the broker up?"

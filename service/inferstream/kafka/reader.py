@@ -21,14 +21,9 @@ class Reader:
     def __init__(self, topic: str, settings: KafkaSettings) -> None:
         self._topic = topic
         self._settings = settings
-        self._consumer = AIOKafkaConsumer(
-            **client_arguments(settings),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-        )
-        temper(self._consumer, settings.request_timeout_ms / 1000)
-        self._partitions: list[TopicPartition] = []
+        self._consumer: AIOKafkaConsumer  # made when there is something to read
+        self._all: list[TopicPartition] = []
+        self._partitions = self._all
 
     async def __aenter__(self) -> "Reader":
         """Connect. Raises Unavailable, or ContractMismatch if the topic does not exist."""
@@ -36,7 +31,9 @@ class Reader:
             counts = await admin.partition_counts()
         if self._topic not in counts:
             raise ContractMismatch(f"topic '{self._topic}' does not exist at {self._settings.bootstrap_servers}")
-        self._partitions = [TopicPartition(self._topic, p) for p in range(counts[self._topic])]
+        self._all = [TopicPartition(self._topic, p) for p in range(counts[self._topic])]
+        self._partitions = self._all
+        self._consumer = _consumer(self._settings)
         try:
             with kafka_errors(f"reading topic '{self._topic}'", self._settings):
                 await asyncio.wait_for(self._consumer.start(), self._settings.start_timeout_ms / 1000)
@@ -77,8 +74,8 @@ class Reader:
             self._consumer.seek(TopicPartition(self._topic, partition), offset)
 
     def only(self, partitions: Collection[int]) -> None:
-        """Read no others. Where these stand is decided anew."""
-        self._partitions = [tp for tp in self._partitions if tp.partition in partitions]
+        """Read no others, until asked for others. Where these stand is decided anew."""
+        self._partitions = [tp for tp in self._all if tp.partition in partitions]
         self._consumer.assign(self._partitions)
 
     async def seek_to_end(self) -> None:
@@ -107,3 +104,14 @@ class Reader:
         with kafka_errors(f"reading topic '{self._topic}'", self._settings):
             position: int = await self._consumer.position(TopicPartition(self._topic, partition))
         return position
+
+
+def _consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
+    consumer = AIOKafkaConsumer(
+        **client_arguments(settings),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    temper(consumer, settings.request_timeout_ms / 1000)
+    return consumer

@@ -5,7 +5,7 @@ with running(folder) as stack:
 """
 
 from inferstream.local.process import LocalStackError, free_port, tail
-from inferstream.local.stack import Endpoints, KafkaKind, Part, Stack, down, running, status, up
+from inferstream.local.stack import Endpoints, KafkaKind, Part, Stack, down, mend, running, status, up
 
 __all__ = [
     "Endpoints",
@@ -15,6 +15,7 @@ __all__ = [
     "Stack",
     "down",
     "free_port",
+    "mend",
     "running",
     "status",
     "tail",

@@ -221,6 +221,25 @@ def up(
     return stack
 
 
+def mend(folder: Path, *, kafka: KafkaKind, progress: Callable[[str], None] | None = None) -> Stack | None:
+    """Start what has ended of a stack that runs in the folder, where it listened before; None if none runs.
+
+    Raises LocalStackError if it has another broker, or a part does not start.
+    """
+    tell = progress or (lambda text: None)
+    state = _State.load(folder.resolve())
+    if state is None or not any(is_alive(identity) for identity in state.processes.values()):
+        return None
+    if state.kafka != kafka:
+        raise LocalStackError(f"a stack with broker '{state.kafka}' runs in {folder}: `inferstream local down` ends it")
+    stack = Stack(state, None, tell)
+    for part in PARTS:
+        if part in state.processes and not is_alive(state.processes[part]):
+            tell(f"starting {part}")
+            stack.start(part)
+    return stack
+
+
 def shipped_models() -> Path:
     """The model repository that comes with the package."""
     return Path(__file__).parents[1] / "model_repository"

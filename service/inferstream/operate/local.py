@@ -24,14 +24,16 @@ async def create_topics(settings: Settings) -> None:
 
 
 async def run_up(folder: Path, kafka: local.KafkaKind, models: Path | None, settings: Path | None) -> int:
-    """Start, create topics, say how to go on."""
+    """Start, or start again what has ended, create topics, say how to go on."""
     load(settings)  # a mistake in the settings is told before anything starts
-    stack = local.up(folder, kafka=kafka, keep=True, model_repository=models, progress=_tell)
+    mended = local.mend(folder, kafka=kafka, progress=_tell)
+    stack = mended or local.up(folder, kafka=kafka, keep=True, model_repository=models, progress=_tell)
     environ = environment(stack.endpoints)
     try:
         await create_topics(load(settings, {**os.environ, **environ}))
     except BaseException:
-        stack.down()
+        if mended is None:
+            stack.down()
         raise
     _tell("the local stack is up; point the service at it with")
     for name, value in environ.items():

@@ -12,7 +12,7 @@ from zlib import crc32
 import msgspec
 
 from inferstream import tasks
-from inferstream.errors import SettingsError
+from inferstream.errors import ContractMismatch, SettingsError
 from inferstream.events import codecs, headers
 from inferstream.kafka import Admin, KafkaSink
 from inferstream.operate.pipelines import Chosen, choose
@@ -21,6 +21,7 @@ from inferstream.settings import Settings
 from inferstream.traffic import stream
 
 _TICK = 0.005
+_MOST_AT_ONCE = 100  # events before the loop gets its turn to send them
 
 
 class Plan(NamedTuple):
@@ -52,7 +53,7 @@ async def run_produce(settings: Settings, pipeline: str | None, plan: Plan) -> i
     async with Admin(settings.kafka) as admin:
         partitions = (await admin.partition_counts()).get(chosen.settings.input_topic)
     if partitions is None:
-        raise SettingsError(f"topic '{chosen.settings.input_topic}' does not exist: create it")
+        raise ContractMismatch(f"topic '{chosen.settings.input_topic}' does not exist: create it")
     sink = KafkaSink(settings.kafka)
     await sink.start()
     started = time.monotonic()
@@ -74,9 +75,11 @@ async def _send(sink: KafkaSink, chosen: Chosen, drafts: Iterator[Draft], partit
         given.append((headers.SLO_MS, str(plan.slo_ms).encode()))
     if plan.slo_class is not None:
         given.append((headers.SLO_CLASS, plan.slo_class.encode()))
+    drafts = itertools.chain(list(itertools.islice(drafts, 1)), drafts)  # the first one takes a while to simulate
     begin, sent = time.monotonic(), 0
     while True:
-        due = int((time.monotonic() - begin) * plan.rate) + 1
+        due = min(int((time.monotonic() - begin) * plan.rate) + 1, sent + _MOST_AT_ONCE)
+        sent_before = sent
         for draft in itertools.islice(drafts, max(0, due - sent)):
             now_ms = int(time.time() * 1000)
             record = OutRecord(draft.key, _encoded(codec, draft.payload, now_ms), given, now_ms)
@@ -84,7 +87,7 @@ async def _send(sink: KafkaSink, chosen: Chosen, drafts: Iterator[Draft], partit
             sent += 1
         if sent < due:
             return sent
-        await asyncio.sleep(_TICK)
+        await asyncio.sleep(0 if due - sent_before == _MOST_AT_ONCE else _TICK)
 
 
 def _encoded(codec: codecs.Codec, payload: Any, now_ms: int) -> bytes:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from inferstream.errors import SettingsError
+from inferstream.errors import ContractMismatch, SettingsError
+from inferstream.operate import produce
 from inferstream.operate.produce import POISON, Draft, Plan, run_produce, with_poison
 from inferstream.settings import Settings
 
@@ -37,3 +38,22 @@ async def test_a_bad_line_is_named_before_anything_is_sent(tmp_path: Path) -> No
 async def test_an_slo_class_that_the_pipeline_lacks_is_refused() -> None:
     with pytest.raises(SettingsError, match="has no SLO class 'gold'; it has: default"):
         await run_produce(Settings(), None, plan(slo_class="gold"))
+
+
+async def test_a_topic_that_is_not_there_is_the_worlds_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Empty:
+        def __init__(self, settings: object) -> None:
+            pass
+
+        async def __aenter__(self) -> "Empty":
+            return self
+
+        async def __aexit__(self, *error: object) -> None:
+            pass
+
+        async def partition_counts(self) -> dict[str, int]:
+            return {}
+
+    monkeypatch.setattr(produce, "Admin", Empty)
+    with pytest.raises(ContractMismatch, match="topic 'transactions' does not exist"):
+        await run_produce(Settings(), None, plan())
