@@ -7,11 +7,15 @@ process's own: if your work must not happen twice when the consumer itself start
 
 import argparse
 import asyncio
+import json
+import sys
 import time
 from collections import Counter, OrderedDict, defaultdict
+from typing import Any
 
 import msgpack
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import KafkaError
 
 
 class FirstSeen:
@@ -30,30 +34,48 @@ class FirstSeen:
         return True
 
 
+def decode(record: ConsumerRecord) -> dict[str, Any]:
+    content_type = dict(record.headers).get("content-type") or b""
+    is_json = content_type.startswith(b"application/json")
+    outcome: dict[str, Any] = json.loads(record.value) if is_json else msgpack.unpackb(record.value)
+    return outcome
+
+
 async def consume(bootstrap: str, topic: str, seconds: float, group: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     seen: defaultdict[int, FirstSeen] = defaultdict(FirstSeen)
-    until = time.monotonic() + seconds
-    async with AIOKafkaConsumer(
+    consumer = AIOKafkaConsumer(
         topic,
         bootstrap_servers=bootstrap,
         group_id=group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         isolation_level="read_committed",  # matters under exactly_once only
-    ) as consumer:
+    )
+    unknown = f"topic '{topic}' was not found at {bootstrap}"
+    until = time.monotonic() + seconds
+    try:
+        await asyncio.wait_for(consumer.start(), seconds)  # some brokers let it wait for an unknown topic
+        if not consumer.partitions_for_topic(topic):
+            sys.exit(unknown)
         while time.monotonic() < until:
             for partition, records in (await consumer.getmany(timeout_ms=200)).items():
                 for record in records:
                     if record.value is None:  # a forwarded tombstone
                         continue
-                    outcome = msgpack.unpackb(record.value)
+                    outcome = decode(record)
                     if not seen[partition.partition].is_new(outcome["id"]):
                         counts["repeated"] += 1
                         continue
                     counts[outcome["outcome"]] += 1
                     act_on(outcome)
             await consumer.commit()
+    except TimeoutError:
+        sys.exit(unknown)
+    except KafkaError as error:
+        sys.exit(f"Kafka at {bootstrap}: {error}")
+    finally:
+        await consumer.stop()
     return counts
 
 

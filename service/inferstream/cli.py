@@ -204,7 +204,7 @@ def audit(
     as_json: AsJson = False,
     timeout: Timeout = 5.0,
 ) -> None:
-    """Prove from the topics that every event got exactly one outcome."""
+    """Prove from the topics that every event got exactly one outcome; a range without events proves nothing: code 1."""
     from inferstream.operate.audit import Range, run_audit
     from inferstream.operate.pipelines import patient
     from inferstream.settings import load
@@ -222,14 +222,17 @@ def dlq(
     partition: Partitions = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="show at most so many")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="show at most so many, the first in that order")] = None,
     count: Annotated[bool, typer.Option("--count", help="only how many there are, by cause")] = False,
     show: Annotated[str | None, typer.Option(metavar="PARTITION@OFFSET", help="this event's letter in full")] = None,
     show_data: Annotated[bool, typer.Option(help="also show keys and what events say (personal data)")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
     timeout: Timeout = 5.0,
 ) -> None:
-    """Show dead letters and why they are."""
+    """Show dead letters and why they are, in the order of their topic: by its partition, the oldest first.
+
+    A producer's own headers are shown by name only, without --show-data.
+    """
     from inferstream.operate.dlq import DlqView, run_dlq
     from inferstream.operate.letters import pick
     from inferstream.operate.pipelines import patient
@@ -252,7 +255,7 @@ def replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only show what would be sent")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
     rate: Annotated[float, typer.Option(min=0.1, help="events per second")] = 100.0,
-    limit: Annotated[int | None, typer.Option(min=1, help="send at most so many")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="send at most so many, the first in that order")] = None,
     slo_ms: Annotated[
         int | None, typer.Option(min=1, max=86_400_000, help="new deadline; default: that of the event's SLO class")
     ] = None,
@@ -260,7 +263,11 @@ def replay(
     again: Annotated[bool, typer.Option("--again", help="also what was replayed before")] = False,
     timeout: Timeout = 5.0,
 ) -> None:
-    """Put dead letters back into the input topic, as new events that name their source."""
+    """Put dead letters back into the input topic, as new events that name their source.
+
+    Of several letters of one event only the newest is sent. They go in the order of their topic: by its partition, the
+    oldest first.
+    """
     from inferstream.operate.letters import pick
     from inferstream.operate.pipelines import patient
     from inferstream.operate.replay import Plan, run_replay
@@ -282,7 +289,12 @@ def resume(
     as_json: AsJson = False,
     timeout: Timeout = 5.0,
 ) -> None:
-    """Let partitions go on that were held for too much poison."""
+    """Let partitions go on that were held for too much poison.
+
+    Events that waited past their deadline, poison too, are answered `expired` and get no dead letter, so `replay` does
+    not find them: where they shall be scored, set a longer slo_ms (or an SLO class with on_miss: score_late) and start
+    the service with it before resuming. `replay` brings back what did get a dead letter.
+    """
     from inferstream.operate.pipelines import patient
     from inferstream.operate.resume import run_resume
     from inferstream.settings import load

@@ -90,3 +90,7 @@ async def test_the_published_producer_and_consumer_work(bench: Bench) -> None:
     )
     assert consumed.returncode == 0, consumed.stderr
     assert consumed.stdout.splitlines()[-1] == "{'scored': 50}"
+    absent = await run(bench, str(EXAMPLES / "consumer.py"), "127.0.0.1:9", "--seconds", "2")
+    assert absent.returncode == 1
+    assert absent.stderr.splitlines()[-1].startswith("Kafka at 127.0.0.1:9: ")
+    assert "Traceback" not in absent.stderr

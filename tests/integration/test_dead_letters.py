@@ -92,6 +92,12 @@ async def test_poison_holds_its_own_partition_until_an_operator_resumes_it(bench
         listed = await run(bench, "resume", "--list")
         assert "partition 1: held since 20" in listed.stdout
         assert "101 dead letters in a row" in listed.stdout or "dead letters among the last" in listed.stdout
+        assert "; 20 events wait" in listed.stdout
+        audited = await run(bench, "audit")
+        assert (audited.returncode, "partition 1 is held since 20" in audited.stdout) == (1, True)
+        absent = await run(bench, "resume", "--partition", "44", "--partition", "2")
+        assert "has no partition 44" in absent.stderr
+        assert "partition 2; held: 1" in absent.stderr
         wrong = await run(bench, "resume", "--partition", "2")
         assert (wrong.returncode, "partition 2" in wrong.stderr) == (2, True)
         assert await is_held()
@@ -167,10 +173,11 @@ async def test_dlq_tells_what_is_wrong_and_not_what_events_say(bench: Bench) -> 
     counted = json.loads((await run(bench, "dlq", "--count", "--json")).stdout)
     assert counted == {"dead_letters": 3, "causes": {"empty": 1, "malformed": 1, "invalid": 1}}
     shown = await run(bench, "dlq", "--show", "3@0")
-    assert "own: 0001" in shown.stdout
+    assert "own: (hidden, --show-data)" in shown.stdout
     assert "s3cret" not in shown.stdout
     data = await run(bench, "dlq", "--show", "3@0", "--show-data")
     assert "s3cret\\x1b[2J" in data.stdout
+    assert "own: 0001" in data.stdout
     assert "\x1b" not in data.stdout
     assert "c1 20 70" in (await run(bench, "dlq", "--show", "2@1", "--show-data")).stdout
     assert (await run(bench, "dlq", "--show", "0@9")).returncode == 2
@@ -302,7 +309,12 @@ async def test_a_repeat_fails_the_audit_where_there_must_be_none(bench: Bench) -
     await sink.send(bench.pipeline.output_topic, 0, [again])
     await sink.stop()
     assert (await run(bench, "audit")).returncode == 0
-    assert (await run(bench, "audit", "--strict")).returncode == 1
+    strict = await run(bench, "audit", "--strict")
+    assert (strict.returncode, "1 repeated outcomes, not allowed" in strict.stdout) == (1, True)
+    nothing = await run(bench, "audit", "--since", "2099-01-01")
+    assert (nothing.returncode, "nothing was proved" in nothing.stdout) == (1, True)
+    outside = await run(bench, "dlq", "--partition", "99")
+    assert (outside.returncode, "has no partition 99" in outside.stderr) == (2, True)
     bench.environ["INFERSTREAM__PIPELINES__FRAUD__DELIVERY"] = "exactly_once"
     assert (await run(bench, "audit")).returncode == 1
 

@@ -6,17 +6,19 @@ Reads headers, keys and values only, so it works whatever the outcomes' codec is
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from rich.console import Console
 
 from inferstream.errors import ContractMismatch, SettingsError
-from inferstream.kafka import GroupOffsets, Reader
+from inferstream.kafka import GroupOffsets, Reader, control
+from inferstream.operate.foreign import printable
 from inferstream.operate.pipelines import Chosen, choose
 from inferstream.operate.reconciliation import Bounds, Reconciliation, Report
-from inferstream.operate.when import parse_when
+from inferstream.operate.when import parse_range, show_when
+from inferstream.policy.quarantine import Held, read_notes
 from inferstream.settings import KafkaSettings, Settings
 
 __all__ = ["Bounds", "Range", "Reconciliation", "Report", "reconcile", "run_audit"]
@@ -52,8 +54,7 @@ class Range(NamedTuple):
         if from_offset is not None and to_offset is not None and to_offset <= from_offset:
             raise SettingsError("--to-offset must be above --from-offset")
         now = datetime.now(UTC)
-        times = parse_when("--since", since, now), parse_when("--until", until, now)
-        return cls(*times, partition, from_offset, to_offset)
+        return cls(*parse_range(since, until, now), partition, from_offset, to_offset)
 
 
 _EVERYTHING = Range()
@@ -121,7 +122,7 @@ async def _committed(chosen: Chosen, kafka: KafkaSettings) -> Mapping[int, int]:
 async def run_audit(
     settings: Settings, pipeline: str | None, span: Range, wait: float, strict: bool, as_json: bool
 ) -> int:
-    """Print the report; 1 on any difference."""
+    """Print the report; 1 on any difference, and where there was nothing to compare."""
     chosen = choose(settings, pipeline)
     strict = strict or chosen.settings.delivery == "exactly_once"
     deadline = asyncio.get_running_loop().time() + wait
@@ -129,22 +130,52 @@ async def run_audit(
     while report.problems and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(_AGAIN_SECONDS)
         report = await reconcile(settings, chosen, span)
-    failed = bool(report.problems) or (strict and report.repeats > 0)
+    failures = reasons(report, strict)
+    held = await _held(chosen, settings.kafka) if "missing" in report.problems else {}
     if as_json:
-        print(json.dumps({"ok": not failed, **report._asdict()}))
+        shown = {partition: each._asdict() for partition, each in held.items()}
+        print(json.dumps({"ok": not failures, "failures": list(failures), **report._asdict(), "held": shown}))
     else:
-        _print(report, failed)
-    return int(failed)
+        _print(report, failures, held)
+    return int(bool(failures))
 
 
-def _print(report: Report, failed: bool) -> None:
+def reasons(report: Report, strict: bool) -> dict[str, Sequence[str]]:
+    """Why the audit fails, each with examples; empty if all is well."""
+    found: dict[str, Sequence[str]] = {f"{report.counts[kind]} {kind}": some for kind, some in report.problems.items()}
+    if strict and report.repeats:
+        found[f"{report.repeats} repeated outcomes, not allowed under --strict/exactly_once"] = [
+            *report.repeated,
+            "if they are older than the switch to exactly_once, use --since",
+        ]
+    if not report.inputs and not found:
+        found["no events in this range: nothing was proved"] = ()
+    return found
+
+
+async def _held(chosen: Chosen, kafka: KafkaSettings) -> Mapping[int, Held]:
+    """Partitions whose events wait; none where the notes may not be read."""
+    notes = control(chosen.group, chosen.settings.input_topic, kafka)
+    try:
+        return read_notes(await notes.notes())
+    except ContractMismatch as error:
+        print(f"which partitions are held is not looked at: {error}", file=sys.stderr)
+        return {}
+    finally:
+        await notes.stop()
+
+
+def _print(report: Report, failures: Mapping[str, Sequence[str]], held: Mapping[int, Held]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     parts = ", ".join(f"{count} {status}" for status, count in report.outcomes.items())
     console.print(f"{report.inputs} events, {sum(report.outcomes.values())} outcomes: {parts}")
     replayed = f", {report.replayed} events were replayed dead letters" if report.replayed else ""
     console.print(f"{report.repeats} repeated, {report.aged} older than the events still held{replayed}")
-    for kind, examples in report.problems.items():
-        console.print(f"[red]{report.counts[kind]} {kind}[/], among them:")
-        for example in examples:
+    for failure, some in failures.items():
+        console.print(f"[red]{failure}[/]" + (", among them:" if some else ""))
+        for example in some:
             console.print(f"  {example}", markup=False)
-    console.print("[red]FAILED[/]" if failed else "[green]every event has exactly one outcome[/]")
+    for partition, each in held.items():
+        since = f"held since {show_when(each.since_unix_ms)}, {printable(each.reason)}"
+        console.print(f"partition {partition} is {since}: its events wait (inferstream resume)", markup=False)
+    console.print("[red]FAILED[/]" if failures else "[green]every event has exactly one outcome[/]")

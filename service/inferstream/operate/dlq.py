@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from inferstream.errors import SettingsError
 from inferstream.events import codecs, headers
-from inferstream.operate.foreign import header_text, printable, schemaless
-from inferstream.operate.letters import Letter, Letters, Wanted
+from inferstream.operate.foreign import header_text, printable, schemaless, shown_headers
+from inferstream.operate.letters import Letter, Letters, Wanted, check_partitions
 from inferstream.operate.pipelines import Chosen, choose
 from inferstream.operate.when import show_when
 from inferstream.settings import Settings
@@ -32,7 +32,10 @@ class DlqView(NamedTuple):
 
 async def run_dlq(settings: Settings, pipeline: str | None, wanted: Wanted, view: DlqView) -> int:
     """Print letters, or how many there are; 1 if the one to show is not there."""
+    if view.show is not None and view.only_count:
+        raise SettingsError("--show is of one event, --count of all: give one of them")
     chosen = choose(settings, pipeline)
+    await check_partitions(wanted, chosen, settings.kafka)
     if view.show is not None:
         wanted, view = wanted._replace(partitions=frozenset({_place(view.show)[0]})), view._replace(limit=None)
     async with Letters(chosen, settings.kafka) as letters:
@@ -125,7 +128,7 @@ def described(letter: Letter, chosen: Chosen, show_data: bool) -> dict[str, Any]
         "is_whole": letter.is_whole,
         "event_id": letter.event_id or None,
         "lies_at": f"{record.topic}/{record.partition}/{record.offset}",
-        "headers": {name: header_text(value) for name, value in record.headers},
+        "headers": shown_headers(record.headers, show_data),
     }
     if show_data:
         found["key"], found["value"] = _key(letter), _body(letter, chosen)

@@ -5,8 +5,29 @@ from typing import Any
 
 import msgpack
 
+from inferstream.events import dead_letter, headers
+from inferstream.events.headers import Headers
+
 _MAX_BYTES = 65_536
 _PREVIEW_BYTES = 24
+_HIDDEN = "(hidden, --show-data)"
+# By whole names: a prefix would let through what others write under it. Of Kafka Connect's names the message is left
+# out, since a connector repeats data in it; ours says the same as `dlq-detail`.
+_TECHNICAL = frozenset(
+    {
+        headers.DEADLINE_UNIX_MS, headers.SLO_MS, headers.SLO_CLASS, headers.CONTENT_TYPE, headers.SCHEMA,
+        headers.CE_ID, headers.OUTCOME, headers.OUTCOME_ID, headers.OUTCOME_PART, headers.OUTCOME_KEY_OMITTED,
+        dead_letter.OUTCOME_ID, dead_letter.CAUSE, dead_letter.STAGE, dead_letter.DETAIL, dead_letter.ATTEMPTS,
+        dead_letter.PIPELINE, dead_letter.SERVICE_VERSION, dead_letter.TOPIC, dead_letter.PARTITION,
+        dead_letter.OFFSET, dead_letter.TIMESTAMP, dead_letter.GROUP, dead_letter.REPLAYS,
+        dead_letter.BODY_OMITTED, dead_letter.HEADERS_OMITTED, dead_letter.KEY_OMITTED,
+        dead_letter.SPRING_TOPIC, dead_letter.SPRING_PARTITION, dead_letter.SPRING_OFFSET,
+        dead_letter.SPRING_TIMESTAMP, dead_letter.SPRING_GROUP,
+        dead_letter.CONNECT_TOPIC, dead_letter.CONNECT_PARTITION, dead_letter.CONNECT_OFFSET,
+        dead_letter.CONNECT_STAGE, dead_letter.CONNECT_CAUSE,
+        "traceparent", "tracestate",
+    }
+)  # fmt: skip
 
 
 def schemaless(value: bytes | None, content_type: str, preview_bytes: int = _PREVIEW_BYTES) -> Any:
@@ -37,6 +58,11 @@ def header_text(value: bytes | None) -> str:
     except UnicodeDecodeError:
         return value.hex()
     return decoded if decoded.isprintable() else value.hex()
+
+
+def shown_headers(given: Headers, show_data: bool) -> dict[str, str]:
+    """Headers as text. A producer's own may hold personal data: by name only, unless asked."""
+    return {name: header_text(value) if show_data or name in _TECHNICAL else _HIDDEN for name, value in given}
 
 
 def _preview(value: bytes, preview_bytes: int) -> str:

@@ -1,17 +1,23 @@
 """The dead letters of a pipeline as commands look at them: read from the topic, picked by what their headers say."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+import difflib
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from inferstream.errors import ContractMismatch, SettingsError
 from inferstream.events import dead_letter, headers
 from inferstream.events.envelope import Record
-from inferstream.kafka import Reader
+from inferstream.events.outcome import Cause
+from inferstream.kafka import Admin, Reader
 from inferstream.operate.pipelines import Chosen
-from inferstream.operate.when import parse_when
+from inferstream.operate.when import parse_range
 from inferstream.settings import KafkaSettings
 
 _OMITTED = (dead_letter.BODY_OMITTED, dead_letter.HEADERS_OMITTED, dead_letter.KEY_OMITTED)
+
+CAUSES = tuple(cause.value for cause in Cause if cause not in (Cause.TOO_LATE, Cause.NO_FALLBACK))
+STAGES = ("decode", "infer", "decide", "emit")
 
 
 class Letter(NamedTuple):
@@ -74,14 +80,45 @@ def pick(
     until: str | None,
 ) -> Wanted:
     """What the options of a command say. Raises SettingsError."""
-    now = datetime.now(UTC)
     return Wanted(
-        frozenset(causes or ()),
-        frozenset(stages or ()),
+        _known("--cause", causes, CAUSES),
+        _known("--stage", stages, STAGES),
         frozenset(partitions or ()),
-        parse_when("--since", since, now),
-        parse_when("--until", until, now),
+        *parse_range(since, until, datetime.now(UTC)),
     )
+
+
+def _known(option: str, given: Iterable[str] | None, known: Sequence[str]) -> frozenset[str]:
+    for name in given or ():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
+            raise SettingsError(f"{option} '{name}': no dead letter says so; {hint}")
+    return frozenset(given or ())
+
+
+async def partition_count(chosen: Chosen, kafka: KafkaSettings) -> int:
+    """Of the input topic. Raises ContractMismatch, Unavailable."""
+    topic = chosen.settings.input_topic
+    async with Admin(kafka) as admin:
+        counts = await admin.partition_counts()
+    if topic not in counts:
+        raise ContractMismatch(f"topic '{topic}' does not exist at {kafka.bootstrap_servers}")
+    return counts[topic]
+
+
+async def check_partitions(wanted: Wanted, chosen: Chosen, kafka: KafkaSettings) -> None:
+    """Raises SettingsError if one that is wanted does not exist."""
+    if wanted.partitions and (
+        no := no_such_partitions(wanted.partitions, chosen, await partition_count(chosen, kafka))
+    ):
+        raise SettingsError(no)
+
+
+def no_such_partitions(partitions: Collection[int], chosen: Chosen, count: int) -> str:
+    """What to say of those that the input topic does not have; empty if it has them all."""
+    absent = ", ".join(str(partition) for partition in sorted(partitions) if partition >= count)
+    return f"'{chosen.settings.input_topic}' has no partition {absent}: there are 0 to {count - 1}" if absent else ""
 
 
 def read_letter(record: Record) -> Letter | None:
@@ -110,31 +147,34 @@ def read_letter(record: Record) -> Letter | None:
 
 
 class Letters:
-    """The letters of one pipeline up to the topic's end as it was when first asked. An asynchronous context manager."""
+    """The letters of one pipeline up to the topic's end as it was when entered. An asynchronous context manager."""
 
     def __init__(self, chosen: Chosen, kafka: KafkaSettings) -> None:
         self._group = chosen.group
         self._reader = Reader(chosen.settings.dead_letter_topic, kafka)
-        self._ends: Mapping[int, int] | None = None
+        self._begins: Mapping[int, int] = {}
+        self._ends: Mapping[int, int] = {}
 
     async def __aenter__(self) -> "Letters":
         await self._reader.__aenter__()
+        self._begins, self._ends = await self._reader.begin_offsets(), await self._reader.end_offsets()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self._reader.__aexit__(None, None, None)
 
-    async def begins(self) -> Mapping[int, int]:
+    @property
+    def begins(self) -> Mapping[int, int]:
         """First offset of the dead-letter topic still held, by partition."""
-        return await self._reader.begin_offsets()
+        return self._begins
 
     async def all(self, wanted: Wanted) -> AsyncIterator[Letter]:
-        """Those that are wanted, from the topic's begin, partition by partition in order."""
-        if self._ends is None:
-            self._ends = await self._reader.end_offsets()
-        self._reader.seek(await self._reader.begin_offsets())
-        async for records in self._reader.until(self._ends):
-            for record in records:
-                letter = read_letter(record)
-                if letter is not None and letter.group == self._group and wanted.takes(letter):
-                    yield letter
+        """Those that are wanted, partition by partition of their topic, in order: at every call the same."""
+        for partition, begin in sorted(self._begins.items()):
+            self._reader.only({partition})
+            self._reader.seek({partition: begin})
+            async for records in self._reader.until({partition: self._ends[partition]}):
+                for record in records:
+                    letter = read_letter(record)
+                    if letter is not None and letter.group == self._group and wanted.takes(letter):
+                        yield letter

@@ -7,16 +7,25 @@ replay picks letters by cause, time and so on: a bit each, packed.
 import base64
 import zlib
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
 from inferstream.errors import SettingsError
-from inferstream.events.envelope import Record
 from inferstream.kafka import Committed
 
 _VERSION = "1:"
 _LONGEST_NOTE = 4_000  # bytes; brokers take 4,096
 _MOST_LETTERS = 2**27  # a note that claims more is not ours
+
+
+class Placed(Protocol):
+    """A record, or where it lies."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
 
 
 class Progress:
@@ -26,11 +35,11 @@ class Progress:
         self._done = {partition: _Done(committed.get(partition), begin) for partition, begin in begins.items()}
         self._changed: set[int] = set()
 
-    def __contains__(self, letter: Record) -> bool:
+    def __contains__(self, letter: Placed) -> bool:
         """It was replayed."""
         return letter.offset in self._done[letter.partition]
 
-    def add(self, letter: Record) -> None:
+    def add(self, letter: Placed) -> None:
         """It is replayed now."""
         self._done[letter.partition].add(letter.offset)
         self._changed.add(letter.partition)

@@ -5,7 +5,7 @@ Memory is one byte per offset of the range, and 16 bytes per dead letter and per
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -43,6 +43,8 @@ class Report(NamedTuple):
     problems: Mapping[str, list[str]]
     counts: Mapping[str, int]
     replayed: int = 0
+    repeated: Sequence[str] = ()
+    """Some of those with repeats."""
 
 
 class Reconciliation:
@@ -60,6 +62,7 @@ class Reconciliation:
         self._aged = self._repeats = self._inputs = self._replayed = 0
         self._problems: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
+        self._repeated: list[str] = []
 
     def outcome(self, record: Record) -> None:
         """A record of the output topic; another group's, partial ones and tombstones passed on are none of ours."""
@@ -124,13 +127,15 @@ class Reconciliation:
             self._problems,
             self._counts,
             self._replayed,
+            self._repeated,
         )
 
     def _answered(self, partition: "_Partition", offset: int, id_: str, record: Record) -> None:
         index, status = offset - partition.begin, headers.text(record.headers, headers.OUTCOME)
         is_first = not partition.flags[index] & _ANSWERED
         partition.flags[index] |= _ANSWERED
-        self._repeats += not is_first
+        if not is_first:
+            self._repeat(1, id_)
         if source := dead_letter.source_of(record.headers):
             partition.sources.add(offset, _source(source))
         if status not in self._by_status:
@@ -140,10 +145,19 @@ class Reconciliation:
         if status == Status.DEAD_LETTERED:
             partition.flags[index] |= _DEAD
 
+    def _repeat(self, count: int, *examples: str) -> None:
+        self._repeats += count
+        for example in examples:
+            if len(self._repeated) < _EXAMPLES and example not in self._repeated:
+                self._repeated.append(example)
+
     def _compare(self, number: int, partition: "_Partition") -> None:
         flags = np.frombuffer(partition.flags, np.uint8)
         # A crash between the two leaves a letter to an event that somebody else then answers otherwise.
-        self._repeats += int(np.count_nonzero((flags & (_LETTER | _ANSWERED | _DEAD)) == (_LETTER | _ANSWERED)))
+        spare = np.flatnonzero((flags & (_LETTER | _ANSWERED | _DEAD)) == (_LETTER | _ANSWERED))
+        said = "has a dead letter and another outcome"
+        first = (f"{self._prefix}{number}/{partition.begin + index} {said}" for index in spare[:_EXAMPLES].tolist())
+        self._repeat(len(spare), *first)
         for kind, wanted, unwanted, said in (
             ("missing", _EXPECTED, _ANSWERED, "has no outcome"),
             ("phantom", _ANSWERED, _EXPECTED, "was never an event"),

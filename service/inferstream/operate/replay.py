@@ -3,20 +3,23 @@
 A letter is sent to the pipeline's own input topic and to the partition of the record that was refused, as its outcome
 id says, which only we write: no header that a producer can set steers where it goes. What was replayed is remembered
 in the offsets of a group of its own, so that the same command goes on where it was stopped and no letter goes twice.
+Of the letters of one event only the newest goes, and with it the older ones are done.
 """
 
 import asyncio
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
+from hashlib import blake2b
 from typing import NamedTuple
 
-from inferstream.errors import ContractMismatch, RecordsRefused, SettingsError
-from inferstream.events import headers
+from inferstream.errors import RecordsRefused, SettingsError
+from inferstream.events import dead_letter, headers
 from inferstream.events.dead_letter import replay_headers
-from inferstream.kafka import Admin, GroupOffsets, KafkaSink, replayed
+from inferstream.kafka import GroupOffsets, KafkaSink, replayed
 from inferstream.operate.dlq import row
-from inferstream.operate.letters import Letter, Letters, Wanted
+from inferstream.operate.letters import Letter, Letters, Wanted, check_partitions, partition_count
 from inferstream.operate.pipelines import Chosen, choose
 from inferstream.operate.progress import Progress
 from inferstream.pipeline.interfaces import OutRecord
@@ -39,25 +42,61 @@ class Plan(NamedTuple):
     yes: bool
 
 
-class _Choice:
-    """Which letters go, and why others do not."""
+class Place(NamedTuple):
+    """Where a record lies."""
+
+    partition: int
+    offset: int
+
+
+class _Seen(NamedTuple):
+    """What is kept of a letter while all are looked at; never its body."""
+
+    place: Place
+    refused: Place
+    """The record that was refused: a later replay lies behind an earlier one."""
+    cause: str
+    why_not: str | None
+    line: str
+
+
+class Choice:
+    """Which letters go, and why others do not: of each event the newest, since all of its letters hold the same."""
 
     def __init__(self, chosen: Chosen, plan: Plan, partitions: int, progress: Progress) -> None:
         self._topic, self._partitions = chosen.settings.input_topic, partitions
         self._plan, self._progress = plan, progress
+        self._events: dict[bytes, list[_Seen]] = {}
+        self.going: dict[Place, list[Place]] = {}
+        """Letters to send, each with the older ones of its event."""
+        self.letters = 0
+        self.lines: list[str] = []
         self.causes: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
 
-    def takes(self, letter: Letter) -> bool:
-        """Counted either way."""
-        if self._plan.limit is not None and self.causes.total() >= self._plan.limit:
-            return False
-        why = self._why_not(letter)
-        if why is None:
-            self.causes[letter.cause] += 1
-        else:
-            self.skipped[why] += 1
-        return why is None
+    def add(self, letter: Letter) -> None:
+        """Look at a letter."""
+        record, line = letter.record, row(letter) if self._plan.dry_run else ""
+        place, refused = Place(record.partition, record.offset), Place(letter.partition, letter.offset)
+        seen = _Seen(place, refused, letter.cause, self._why_not(letter), line)
+        self._events.setdefault(_event(letter), []).append(seen)
+
+    def decide(self) -> None:
+        """All were looked at. A limit takes the first in the order of their topic."""
+        newest = {}
+        for seen in self._events.values():
+            seen.sort(key=lambda each: (each.refused, each.place))
+            newest[seen[-1].place] = seen
+        for place, seen in sorted(newest.items()):
+            last = seen[-1]
+            if last.why_not is not None:
+                self.skipped[last.why_not] += 1
+            elif self._plan.limit is None or len(self.going) < self._plan.limit:
+                self.going[place] = [each.place for each in seen[:-1]]
+                self.letters += len(seen)
+                self.causes[last.cause] += 1
+                self.lines.append(last.line)
+        self._events.clear()
 
     def _why_not(self, letter: Letter) -> str | None:
         if letter.record in self._progress and not self._plan.again:
@@ -71,42 +110,47 @@ class _Choice:
         return None
 
 
+def _event(letter: Letter) -> bytes:
+    """Names the event that a letter is of: the record it first was, and what it holds.
+
+    The former alone a producer can forge, who then could keep the letters of others from being sent.
+    """
+    record = letter.record
+    names = (dead_letter.TOPIC, dead_letter.PARTITION, dead_letter.OFFSET)
+    source = "\0".join(headers.text(record.headers, name) for name in names).encode()
+    parts = (source, record.key or b"", record.value or b"")
+    return blake2b(b"".join(len(part).to_bytes(8, "big") + part for part in parts), digest_size=16).digest()
+
+
 async def run_replay(settings: Settings, pipeline: str | None, wanted: Wanted, plan: Plan) -> int:
     """Say what would be sent, ask, send; 1 if something could not be."""
     chosen = choose(settings, pipeline)
+    await check_partitions(wanted, chosen, settings.kafka)
     offsets = replayed(chosen.group, chosen.settings.dead_letter_topic, settings.kafka)
     try:
         async with Letters(chosen, settings.kafka) as letters:
-            progress = Progress(await offsets.read(), await letters.begins())
-            partitions = await _partitions(chosen, settings)
-            choice = _Choice(chosen, plan, partitions, progress)
+            progress = Progress(await offsets.read(), letters.begins)
+            choice = Choice(chosen, plan, await partition_count(chosen, settings.kafka), progress)
             async for letter in letters.all(wanted):
-                if choice.takes(letter) and plan.dry_run:
-                    print(row(letter))
+                choice.add(letter)
+            choice.decide()
             _tell(choice, chosen)
-            if plan.dry_run or not choice.causes:
+            if plan.dry_run or not choice.going:
                 return 0
-            if not plan.yes and not await _agreed(choice.causes.total()):
+            if not plan.yes and not await _agreed(len(choice.going)):
                 print("nothing was sent", file=sys.stderr)
                 return 1
-            going = _Choice(chosen, plan, partitions, progress)
-            return await _Replay(settings, chosen, plan, progress, offsets).run(letters, wanted, going)
+            return await _Replay(settings, chosen, plan, progress, offsets).run(letters, wanted, choice)
     finally:
         await offsets.stop()
 
 
-async def _partitions(chosen: Chosen, settings: Settings) -> int:
-    topic = chosen.settings.input_topic
-    async with Admin(settings.kafka) as admin:
-        counts = await admin.partition_counts()
-    if topic not in counts:
-        raise ContractMismatch(f"topic '{topic}' does not exist at {settings.kafka.bootstrap_servers}")
-    return counts[topic]
-
-
-def _tell(choice: _Choice, chosen: Chosen) -> None:
+def _tell(choice: Choice, chosen: Chosen) -> None:
+    for line in filter(None, choice.lines):
+        print(line)
     parts = ", ".join(f"{count} {cause}" for cause, count in choice.causes.most_common())
-    print(f"{choice.causes.total()} dead letters for '{chosen.settings.input_topic}'" + (f": {parts}" if parts else ""))
+    of = f" of {len(choice.going)} events" if choice.letters > len(choice.going) else ""
+    print(f"{choice.letters} dead letters{of} for '{chosen.settings.input_topic}'" + (f": {parts}" if parts else ""))
     for why, count in choice.skipped.most_common():
         print(f"{count} skipped: {why}")
 
@@ -139,15 +183,15 @@ class _Replay:
         self._settings, self._chosen, self._plan = settings, chosen, plan
         self._progress, self._offsets = progress, offsets
         self._sink = KafkaSink(settings.kafka)
-        self._under_way: list[tuple[Letter, asyncio.Future[None]]] = []
+        self._under_way: list[tuple[list[Place], asyncio.Future[None]]] = []
         self._sent = self._refused = 0
 
-    async def run(self, letters: Letters, wanted: Wanted, choice: _Choice) -> int:
+    async def run(self, letters: Letters, wanted: Wanted, choice: Choice) -> int:
         """Send. However it ends, what was acknowledged is remembered, and said."""
         await self._sink.start()
         is_whole = False
         try:
-            await self._send_all(letters, wanted, choice)
+            await self._send_all(letters, wanted, choice.going)
             is_whole = True
         finally:
             try:
@@ -158,21 +202,22 @@ class _Replay:
                 self._say(is_whole)
         return int(self._refused > 0)
 
-    async def _send_all(self, letters: Letters, wanted: Wanted, choice: _Choice) -> None:
+    async def _send_all(self, letters: Letters, wanted: Wanted, going: Mapping[Place, list[Place]]) -> None:
         loop = asyncio.get_running_loop()
         begin = settled = loop.time()
         count = 0
         async for letter in letters.all(wanted):
-            if not choice.takes(letter):
+            place = Place(letter.record.partition, letter.record.offset)
+            if place not in going:
                 continue
             if len(self._under_way) >= _CHUNK or loop.time() > settled + _SETTLE_SECONDS:
                 await self._settle()
                 settled = loop.time()
             await asyncio.sleep(max(0.0, begin + count / self._plan.rate - loop.time()))
-            self._send(letter)
+            self._send(letter, [place, *going[place]])
             count += 1
 
-    def _send(self, letter: Letter) -> None:
+    def _send(self, letter: Letter, done: list[Place]) -> None:
         given = letter.record.headers
         slo_ms = self._plan.slo_ms
         if slo_ms is None:
@@ -180,7 +225,7 @@ class _Replay:
             slo_ms = int(classes.get(headers.text(given, headers.SLO_CLASS), classes["default"]).slo_ms)
         now_ms = int(time.time() * 1000)
         record = OutRecord(letter.record.key, letter.record.value, replay_headers(given, slo_ms), now_ms)
-        self._under_way.append((letter, self._sink.send(letter.topic, letter.partition, [record])))
+        self._under_way.append((done, self._sink.send(letter.topic, letter.partition, [record])))
 
     async def _settle(self) -> None:
         """Wait for what is under way and remember what was acknowledged."""
@@ -188,10 +233,11 @@ class _Replay:
             await asyncio.wait([future for _, future in self._under_way])
         under_way, self._under_way = self._under_way, []
         failure: BaseException | None = None
-        for letter, future in under_way:
+        for done, future in under_way:
             error = future.exception()
             if error is None:
-                self._progress.add(letter.record)
+                for place in done:
+                    self._progress.add(place)
                 self._sent += 1
             elif isinstance(error, RecordsRefused):
                 self._refused += 1

@@ -12,7 +12,7 @@ from rich.text import Text
 from inferstream.events import dead_letter, headers
 from inferstream.events.envelope import Record
 from inferstream.kafka import Reader
-from inferstream.operate.foreign import header_text, printable, schemaless
+from inferstream.operate.foreign import header_text, printable, schemaless, shown_headers
 from inferstream.operate.pipelines import choose
 from inferstream.settings import Settings
 
@@ -52,14 +52,14 @@ async def run_tail(settings: Settings, pipeline: str | None, topic: str | None, 
 
 
 def describe(record: Record, show_data: bool) -> dict[str, Any]:
-    """A record as JSON can hold it. The body of anything but an outcome is personal data: only on demand."""
+    """A record as JSON can hold it. The body of anything but an outcome, and a producer's own headers: on demand."""
     given = {name: header_text(value) for name, value in record.headers}
     described: dict[str, Any] = {
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
         "timestamp_ms": record.timestamp,
-        "headers": given,
+        "headers": shown_headers(record.headers, show_data),
         "bytes": None if record.value is None else len(record.value),
     }
     if headers.OUTCOME in given or show_data:

@@ -27,6 +27,16 @@ def parse_when(option: str, text: str | None, now: datetime) -> int | None:
         ) from None
 
 
+def parse_range(since: str | None, until: str | None, now: datetime) -> tuple[int | None, int | None]:
+    """What `--since` and `--until` say. Raises SettingsError, also if nothing can lie between them."""
+    since_ms, until_ms = parse_when("--since", since, now), parse_when("--until", until, now)
+    if since_ms is not None and until_ms is not None and until_ms <= since_ms:
+        raise SettingsError(
+            f"--until '{until}' ({show_when(until_ms)}) must be later than --since '{since}' ({show_when(since_ms)})"
+        )
+    return since_ms, until_ms
+
+
 def show_when(unix_ms: int) -> str:
     """A timestamp to the second, in UTC; `-` for one that is none."""
     try:

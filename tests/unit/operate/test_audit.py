@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferstream.errors import SettingsError
 from inferstream.events import dead_letter, headers
 from inferstream.events.outcome import outcome_id
+from inferstream.operate.audit import Range, reasons
 from inferstream.operate.reconciliation import Bounds, Reconciliation, Report, _Spans
 from inferstream.testing import StoredRecord
 
@@ -107,7 +109,7 @@ def say_something_else(history: History) -> None:
 
 
 def test_a_spare_dead_letter_is_a_repetition() -> None:
-    """A crash after the letter: whoever came next answered the event otherwise. Nothing is lost, one thing is too much."""
+    """A crash after the letter: whoever came next answered the event otherwise. Nothing is lost."""
     history = History()
     score_and_bury(history)
     report = history.report()
@@ -283,3 +285,40 @@ def test_spans_know_the_gaps(seen: list[int], begin: int, end: int) -> None:
     gaps = [offset for first, last in spans.gaps(begin, end) for offset in range(first, last)]
     assert gaps == [offset for offset in range(begin, end) if offset not in seen]
     assert spans.first == min(seen, default=None)
+
+
+def test_repeats_fail_a_strict_audit_with_examples() -> None:
+    history = History()
+    history.outcomes += [outcome(0, 0), outcome(0, 0), *(outcome(0, n) for n in range(6))]
+    score_and_bury(history)
+    report = history.report()
+    assert reasons(report, strict=False) == {}
+    ((said, examples),) = reasons(report, strict=True).items()
+    assert said == "9 repeated outcomes, not allowed under --strict/exactly_once"
+    assert list(examples) == [
+        *(f"g/t/0/{n}" for n in range(6)),
+        "g/t/0/0 has a dead letter and another outcome",
+        "if they are older than the switch to exactly_once, use --since",
+    ]
+
+
+def test_examples_of_repeats_are_few() -> None:
+    history = History()
+    history.outcomes += history.outcomes
+    history.letters += [letter(event(p, o)) for p, count in EVENTS.items() for o in range(count)]
+    assert len(history.report().repeated) == 10
+
+
+def test_a_range_without_events_proves_nothing() -> None:
+    history = History()
+    history.inputs, history.outcomes, history.letters = [], [], []
+    report = history.report(begins={0: 6, 1: 4}, floors={0: 6, 1: 4})
+    assert report.problems == {}
+    assert list(reasons(report, strict=False)) == ["no events in this range: nothing was proved"]
+    assert reasons(History().report(), strict=True) == {}
+
+
+def test_an_inverted_range_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"--until '40s' .* must be later than --since '30s'"):
+        Range.given("30s", "40s", None, None, None)
+    assert Range.given("40s", "30s", None, None, None).since_ms is not None

@@ -1,6 +1,8 @@
 """Letters are read from what we wrote, never from what a producer may have set, and shown without data."""
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -8,9 +10,11 @@ from inferstream.errors import SettingsError
 from inferstream.events.dead_letter import dead_letter_headers
 from inferstream.events.headers import Headers
 from inferstream.operate.dlq import described, row
-from inferstream.operate.letters import Letter, Wanted, pick, read_letter
+from inferstream.operate.letters import CAUSES, STAGES, Letter, Wanted, no_such_partitions, pick, read_letter
 from inferstream.operate.pipelines import choose
+from inferstream.operate.resume import why_not
 from inferstream.operate.when import parse_when, show_when
+from inferstream.policy.quarantine import Held
 from inferstream.settings import Settings
 from inferstream.testing import StoredRecord
 
@@ -113,3 +117,51 @@ def test_what_is_no_time_is_said(text: str) -> None:
 @pytest.mark.parametrize("timestamp", [-1, 2**62])
 def test_a_timestamp_that_is_none_is_a_dash(timestamp: int) -> None:
     assert show_when(timestamp) == "-"
+
+
+@pytest.mark.parametrize(
+    ("causes", "stages", "said"),
+    [
+        (["invald"], None, "--cause 'invald'.*did you mean 'invalid'"),
+        (["nonsense"], None, "--cause 'nonsense'.*there are: empty, "),
+        (["too_late"], None, "--cause 'too_late'"),  # of an expired event, which has no letter
+        (None, ["foo"], "--stage 'foo'.*there are: decode, infer, decide, emit"),
+    ],
+)
+def test_what_no_letter_can_say_is_refused(causes: list[str] | None, stages: list[str] | None, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        pick(causes, stages, None, None, None)
+
+
+def test_the_causes_and_stages_are_those_of_the_contract() -> None:
+    schema = json.loads((Path(__file__).parents[3] / "schemas/dead_letter.v1.json").read_text())
+    assert set(CAUSES) == set(schema["properties"]["dlq-cause"]["enum"])
+    assert set(STAGES) == set(schema["properties"]["dlq-stage"]["enum"])
+
+
+def test_an_inverted_time_range_is_refused() -> None:
+    with pytest.raises(SettingsError, match="must be later"):
+        pick(None, None, None, "2026-03-02", "2026-03-01")
+
+
+def test_a_partition_that_is_not_there_is_named_with_those_that_are() -> None:
+    chosen = choose(Settings(), None)
+    assert no_such_partitions({0, 5}, chosen, 6) == ""
+    assert no_such_partitions({3, 99}, chosen, 6).endswith("has no partition 99: there are 0 to 5")
+
+
+def test_resume_tells_what_does_not_exist_from_what_is_not_held() -> None:
+    chosen = choose(Settings(), None)
+    lines = why_not(frozenset({1, 2, 44}), {1: Held(0, "poison")}, chosen, 6)
+    assert len(lines) == 2
+    assert "no partition 44: there are 0 to 5" in lines[0]
+    assert lines[1].endswith("partition 2; held: 1")
+
+
+def test_a_producers_own_headers_are_shown_by_name_only() -> None:
+    chosen = choose(Settings(), None)
+    found = letter([("ce_id", b"e1"), ("traceparent", b"00-ab"), ("customer", b"Jane")])
+    shown = described(found, chosen, show_data=False)["headers"]
+    assert (shown["ce_id"], shown["traceparent"], shown["dlq-cause"]) == ("e1", "00-ab", "invalid")
+    assert shown["customer"] == "(hidden, --show-data)"
+    assert described(found, chosen, show_data=True)["headers"]["customer"] == "Jane"

@@ -75,3 +75,12 @@ def test_a_record_with_an_odd_timestamp_is_shown_all_the_same(timestamp: int) ->
 
 def test_an_outcome_that_cannot_be_read_is_said_to_be_so() -> None:
     assert "cannot be read" in line(record(b"\xc1", (headers.OUTCOME, b"scored")), False).plain
+
+
+def test_headers_of_a_producer_are_shown_by_name_only() -> None:
+    given = (("customer", b"Jane"), ("dlq-note", b"Jane"), ("__connect.errors.exception.message", b"Jane"))
+    found = record(SECRET, *given, (headers.OUTCOME_ID, b"g/t/0/1"))
+    shown = describe(found, False)["headers"]
+    assert "Jane" not in str(shown)
+    assert (shown["customer"], shown["outcome-id"]) == ("(hidden, --show-data)", "g/t/0/1")
+    assert describe(found, True)["headers"]["customer"] == "Jane"

@@ -121,6 +121,7 @@ async def test_poison_holds_the_partition_says_so_and_notes_it() -> None:
         assert world.signals.quarantines.total() == 1
         assert logs[0]["event"] == "partition_quarantined"
         assert (logs[0]["log_level"], logs[0]["partition"]) == ("error", 1)
+        assert "`inferstream resume --pipeline p --partition 1`" in logs[0]["remedy"]
         await world.until(lambda: 1 in notes.written)
         assert read_notes(notes.written)[1].since_unix_ms == int(world.clock.unix_ms())
 

@@ -1,0 +1,81 @@
+"""Of the letters of one event the newest is sent, once, in an order that is the same at every call."""
+
+from inferstream.events.dead_letter import dead_letter_headers, replay_headers
+from inferstream.events.headers import Headers
+from inferstream.operate.letters import Letter, read_letter
+from inferstream.operate.pipelines import choose
+from inferstream.operate.progress import Progress
+from inferstream.operate.replay import Choice, Plan
+from inferstream.settings import Settings
+from inferstream.testing import StoredRecord
+
+CHOSEN = choose(Settings(), None)
+TOPIC = CHOSEN.settings.input_topic
+PLAN = Plan(rate=100, limit=None, slo_ms=None, max_replays=3, again=True, dry_run=False, yes=True)
+
+
+def letter(offset: int, lies_at: int, given: Headers = (), partition: int = 0, value: bytes = b"v") -> Letter:
+    """The letter of the event at this offset of the input topic."""
+    written = dead_letter_headers(
+        given, outcome_id=f"g/{TOPIC}/{partition}/{offset}", cause="invalid", stage="decode", detail="", attempts=1,
+        pipeline="fraud", service_version="1", topic=TOPIC, partition=partition, offset=offset, timestamp_ms=1,
+        group="g",
+    )  # fmt: skip
+    found = read_letter(StoredRecord("dead", partition, lies_at, 1, b"k", value, tuple(written)))
+    assert found is not None
+    return found
+
+
+def replayed(first: Letter, offset: int, lies_at: int, value: bytes = b"v") -> Letter:
+    """The letter of its replay, which became poison again."""
+    return letter(offset, lies_at, replay_headers(first.record.headers, 50), value=value)
+
+
+def choice(letters: list[Letter], plan: Plan = PLAN, progress: Progress | None = None) -> Choice:
+    made = Choice(CHOSEN, plan, 6, progress or Progress({}, dict.fromkeys(range(6), 0)))
+    for each in letters:
+        made.add(each)
+    made.decide()
+    return made
+
+
+def test_the_newest_letter_of_each_event_goes_and_the_older_ones_with_it() -> None:
+    first, other = letter(3, 0), letter(4, 1)
+    second = replayed(first, 9, 2)
+    made = choice([second, first, other, replayed(second, 12, 3)])
+    assert made.going == {(0, 3): [(0, 0), (0, 2)], (0, 1): []}
+    assert (made.letters, made.causes.total()) == (4, 2)
+
+
+def test_an_event_that_came_back_too_often_is_not_sent_by_an_older_letter() -> None:
+    letters = [letter(3, 0)]
+    for count in range(1, 4):
+        letters.append(replayed(letters[-1], 3 + count, count))
+    made = choice(letters)
+    assert made.going == {}
+    assert list(made.skipped.values()) == [1]
+
+
+def test_a_letter_that_was_written_twice_is_sent_once() -> None:
+    assert choice([letter(3, 0), letter(3, 1)], PLAN._replace(again=False)).going == {(0, 1): [(0, 0)]}
+
+
+def test_what_was_replayed_is_left_unless_it_came_back() -> None:
+    first, other = letter(3, 0), letter(4, 1)
+    progress = Progress({}, {0: 0})
+    progress.add(first.record)
+    progress.add(other.record)
+    made = choice([first, other, replayed(first, 9, 2)], PLAN._replace(again=False), progress)
+    assert made.going.keys() == {(0, 2)}
+    assert made.skipped.total() == 1
+
+
+def test_a_forged_source_does_not_take_the_place_of_another_event() -> None:
+    victim = letter(3, 0)
+    assert choice([victim, replayed(victim, 9, 1, value=b"forged")]).going.keys() == {(0, 0), (0, 1)}
+
+
+def test_a_limit_takes_the_first_of_the_topic_however_they_come() -> None:
+    letters = [letter(offset, offset, partition=partition) for partition in (2, 0, 1) for offset in (5, 3)]
+    plan = PLAN._replace(limit=3)
+    assert list(choice(letters, plan).going) == list(choice(letters[::-1], plan).going) == [(0, 3), (0, 5), (1, 3)]
