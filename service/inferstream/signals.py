@@ -194,6 +194,12 @@ class Signals:
         self.queued = self._level("queued_events", "events waiting for a batch", pipeline)
         self.in_flight = self._level("in_flight_batches", "calls to the model under way", pipeline)
         self.behind = self._level("behind_records", "records of our partitions that were not taken yet", pipeline)
+        self.kept = self._level(
+            "kept_seconds", "kept of every budget for the step after the model", ("pipeline", "step"), "max"
+        )
+        self.safety = self._level(
+            "batch_safety_ratio", "what a batch is planned with over what it takes on average", pipeline, "max"
+        )
         self.unsettled = self._level("unsettled_events", "events taken whose outcome is not acknowledged", pipeline)
         self.quarantined = self._level(
             "quarantined_partitions", "partitions this process holds for too much poison", pipeline

@@ -51,6 +51,9 @@ class Batching:
         self._waited = signals.stage.cell(pipeline, "batch")
         signals.queued.cell(pipeline).read = lambda: len(batcher) + (len(second) if second is not None else 0)
         signals.in_flight.cell(pipeline).read = lambda: batcher.in_flight
+        signals.safety.cell(pipeline).read = lambda: batcher.safety
+        signals.kept.cell(pipeline, "emit").read = lambda: reserve.emit
+        signals.kept.cell(pipeline, "fallback").read = lambda: reserve.fallback
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def submit(self, events: list[Event]) -> None:

@@ -93,6 +93,11 @@ class Batcher(Generic[E]):
         return self._waiting
 
     @property
+    def safety(self) -> float:
+        """What a batch is planned with, over what it takes on average."""
+        return self._latency.safety
+
+    @property
     def in_flight(self) -> int:
         """Calls under way."""
         return sum(endpoint.in_flight for endpoint in self._endpoints)

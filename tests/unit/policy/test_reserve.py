@@ -1,4 +1,4 @@
-"""Reserve: the p99 of acknowledgements, within what the tightest class can spare, and of the fallback."""
+"""Reserve: the p97 of acknowledgements, within what the tightest class can spare, and of the fallback."""
 
 import random
 
@@ -17,7 +17,7 @@ def test_it_starts_with_a_guess_that_the_tightest_class_can_spare() -> None:
 
 @pytest.mark.parametrize("scale", [0.003, 0.02, 0.08])
 def test_it_settles_above_most_acknowledgements(scale: float) -> None:
-    """For any acknowledgement time: about 99 % are below it, and it is not much more than that takes."""
+    """For any acknowledgement time: nearly all are below it, and it is not much more than that takes."""
     rng = random.Random(1)
     reserve = Reserve(1.0)
     took = [scale * rng.lognormvariate(0, 0.2) for _ in range(6_000)]
@@ -26,7 +26,7 @@ def test_it_settles_above_most_acknowledgements(scale: float) -> None:
         reserve.acknowledged(seconds)
         below += seconds <= reserve.emit
         kept.append(reserve.emit)
-    assert below / len(took) > 0.97
+    assert below / len(took) > 0.95
     p99 = sorted(took)[int(0.99 * len(took))]
     assert sum(kept[3_000:]) / 3_000 < 1.5 * p99 + 0.005
 
@@ -37,13 +37,13 @@ def test_slow_brokers_are_believed_soon_and_forgiven_later() -> None:
     for _ in range(1_000):
         reserve.acknowledged(0.001)
     assert reserve.emit == 0.002
-    for _ in range(4):
+    for _ in range(10):
         reserve.acknowledged(0.1)
     assert reserve.emit >= 0.1
-    for _ in range(250):
+    for _ in range(245):
         reserve.acknowledged(0.001)
     assert reserve.emit >= 0.1
-    for _ in range(6):
+    for _ in range(11):
         reserve.acknowledged(0.001)
     assert reserve.emit == 0.002
 
