@@ -1,0 +1,71 @@
+"""Watch: what its looks make of the stages, and when it says that only a restart helps."""
+
+import asyncio
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from inferstream.errors import Unavailable
+from inferstream.pipeline import watch
+from inferstream.signals import Signals
+from inferstream.testing import FakeClock
+
+PATIENCE = 60.0
+
+
+class Stages:
+    """A partition with records behind it that nobody takes, unless something excuses that."""
+
+    def __init__(self, **given: Any) -> None:
+        self.given = {"held": False, "pending": False, "full": False, "taking": 0.0, "away": False, **given}
+        self.clock = FakeClock()
+        self.signals = Signals()
+        source = SimpleNamespace(behind=self._behind, is_held=lambda partition: self.given["held"])
+        consume = SimpleNamespace(taking_seconds=lambda: self.given["taking"], is_full=self.given["full"])
+        emit = SimpleNamespace(is_pending=lambda partition: self.given["pending"])
+        commit = SimpleNamespace(partitions=lambda: [(3, 1, 10, 0)])
+        stages: Any = (source, consume, emit, commit)
+        self.watch = watch.Watch("p", stages, PATIENCE, self.clock, self.signals)
+
+    async def _behind(self) -> Mapping[int, int]:
+        if self.given["away"]:
+            raise Unavailable("as told")
+        return {3: 7}
+
+    async def after(self, seconds: float) -> str | None:
+        """What is said after looks over so long."""
+        task = asyncio.create_task(self.watch.run())
+        for _ in range(int(seconds / 10)):
+            await asyncio.sleep(0.01)
+            self.clock.advance(10.0)
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return self.watch.stuck
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_INTERVAL", 0.001)
+
+
+async def test_a_partition_that_is_left_lying_is_told_and_how_far_it_is_behind() -> None:
+    stages = Stages()
+    assert await stages.after(30) is None
+    said = await stages.after(60)
+    assert said is not None
+    assert "partition 3" in said
+    assert stages.signals.behind.total() == 7
+
+
+@pytest.mark.parametrize("excuse", ["held", "pending", "full", "away"])
+async def test_what_is_known_to_keep_it_is_an_excuse(excuse: str) -> None:
+    assert await Stages(**{excuse: True}).after(120) is None
+
+
+async def test_a_consumer_that_does_not_answer_is_told() -> None:
+    said = await Stages(held=True, taking=61.0).after(0)
+    assert said is not None
+    assert "the consumer does not answer" in said
