@@ -65,6 +65,16 @@ async def test_what_is_known_to_keep_it_is_an_excuse(excuse: str) -> None:
     assert await Stages(**{excuse: True}).after(120) is None
 
 
+async def test_a_broker_that_was_away_starts_the_wait_anew() -> None:
+    stages = Stages()
+    assert await stages.after(50) is None
+    stages.given["away"] = True
+    assert await stages.after(30) is None
+    stages.given["away"] = False
+    assert await stages.after(50) is None
+    assert await stages.after(30) is not None
+
+
 async def test_a_consumer_that_does_not_answer_is_told() -> None:
     said = await Stages(held=True, taking=61.0).after(0)
     assert said is not None
