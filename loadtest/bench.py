@@ -26,7 +26,7 @@ from loadtest.run import Conductor
 from loadtest.scenario import Scenario
 from loadtest.verdict import is_sustained
 
-Model = Literal["fraud", "paced"]
+Model = Literal["fraud", "paced", "slow"]
 
 YOURS = "yours"
 """The name of a contestant that runs already, on a user's own topics."""

@@ -16,7 +16,7 @@ from loadtest.verdict import is_sustained
 SERVICE, PASSTHROUGH = "service", "passthrough"
 GOODPUT, THROUGHPUT, SUSTAINABLE, STEADY = "goodput", "throughput", "sustainable", "steady"
 SPIKE, BURSTS, BACKLOG = "spike", "bursts", "backlog"
-SHARED_TRITON, TRITON_KILLED = "shared_triton", "triton_killed"
+SHARED_TRITON, OWN_TRITON, TRITON_KILLED = "shared_triton", "own_triton", "triton_killed"
 _NO_PEERS = (SERVICE, PASSTHROUGH, "yours")
 _NEAR = 1.05  # rates of one setting; seeds make them differ by a little
 _SAME_RATE = 0.02

@@ -51,7 +51,7 @@ def quick() -> Form:
 
 def medium(peers: Sequence[str]) -> Form:
     """Every contestant at half, all and more of what the model can do; all that is promised of the service."""
-    alone = ["spike", "shared_triton"]
+    alone = ["spike", "own_triton", "shared_triton"]
     once = ["mixed_classes", "backlog", "triton_paused", "triton_restarted", "triton_slow", "triton_killed"]
     ceiling = [*_goodput([50], [0.1, 2.0], seconds=7), *_goodput([20], [0.8], seconds=7)]
     parts = [
@@ -73,7 +73,7 @@ def full(peers: Sequence[str]) -> Form:
     parts = [
         Part(["passthrough", *everyone], [scenario.load(THROUGHPUT), _idle(seconds=10)], 3),
         Part(["passthrough", *everyone], curve, 3),
-        Part(["service"], [scenario.load("shared_triton")], 3),
+        Part(["service"], [scenario.load(name) for name in ("own_triton", "shared_triton")], 3),
         Part([*_BASIC, "flink"], [scenario.load(name) for name in faults], 1),
         Part([*_BASIC, "flink"], [scenario.load(SUSTAINABLE)], 1),
         Part(["service"], [scenario.load(name) for name in own], 1),

@@ -8,6 +8,7 @@ from loadtest import ratios
 from loadtest.cells import (
     BACKLOG,
     GOODPUT,
+    OWN_TRITON,
     PASSTHROUGH,
     SERVICE,
     SHARED_TRITON,
@@ -159,7 +160,7 @@ def _in_time(runs: Runs, load: float) -> Finding | None:
 
 def _joint(runs: Runs) -> list[float]:
     """Three processes over one, of the same round and rate."""
-    alone = {number: run for cell in _cells(runs, GOODPUT, _SLO_MS, 2.0) for number, run in _rounds(runs, cell)}
+    alone = {number: run for cell in _cells(runs, OWN_TRITON, _SLO_MS, 2.0) for number, run in _rounds(runs, cell)}
     return [
         goodput(run) / goodput(alone[number])
         for cell in _cells(runs, SHARED_TRITON, _SLO_MS, 2.0)

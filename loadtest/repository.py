@@ -1,4 +1,5 @@
-"""The models that contestants call: the shipped `fraud` as it is, and `paced`, whose speed is known and can be set."""
+"""The models that contestants call: the shipped `fraud` as it is, and two whose speed is known and can be set: `paced`,
+and `slow`, whose overload leaves a small machine room for several processes of a contestant."""
 
 import re
 import shutil
@@ -17,13 +18,17 @@ class Pace(NamedTuple):
     beta_ms: float = 0.5
 
 
+SLOW = Pace(beta_ms=2.0)
+
+
 def build(folder: Path, pace: Pace, factor_file: Path) -> Path:
-    """A model repository in `folder` with both models."""
+    """A model repository in `folder` with all of them."""
     shutil.copytree(shipped_models() / "fraud", folder / "fraud")
-    shutil.copytree(_PACED, folder / "paced", ignore=shutil.ignore_patterns("__pycache__"))
-    config = folder / "paced" / "config.pbtxt"
-    text = config.read_text()
-    for name, value in {**pace._asdict(), "factor_file": factor_file}.items():
-        text = re.sub(rf'(key: "{name}" value {{ string_value: ")[^"]*', rf"\g<1>{value}", text)
-    config.write_text(text)
+    for model, own in (("paced", pace), ("slow", SLOW)):
+        shutil.copytree(_PACED, folder / model, ignore=shutil.ignore_patterns("__pycache__"))
+        config = folder / model / "config.pbtxt"
+        text = config.read_text().replace('name: "paced"', f'name: "{model}"')
+        for name, value in {**own._asdict(), "factor_file": factor_file}.items():
+            text = re.sub(rf'(key: "{name}" value {{ string_value: ")[^"]*', rf"\g<1>{value}", text)
+        config.write_text(text)
     return folder

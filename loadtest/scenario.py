@@ -93,7 +93,7 @@ class Scenario(Strict):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     about: str = ""
-    model: Literal["fraud", "paced"] = "fraud"
+    model: Literal["fraud", "paced", "slow"] = "fraud"
     slo_ms: _Slo = 50
     classes: Mapping[Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*$")], SloClass] = {}
     arrivals: Arrivals
@@ -110,8 +110,8 @@ class Scenario(Strict):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "Scenario":
-        if any(fault.kind == "slow_triton" for fault in self.faults) and self.model != "paced":
-            raise ValueError("slow_triton needs model: paced, the one whose pace can be changed")
+        if any(fault.kind == "slow_triton" for fault in self.faults) and self.model == "fraud":
+            raise ValueError("slow_triton needs model: paced or slow, those whose pace can be changed")
         if any(fault.at_s >= self.seconds for fault in self.faults):
             raise ValueError("a fault's at_s lies after the end of the run")
         if isinstance(self.arrivals, Replay) and (self.backlog_s or self.sweep or self.search):
