@@ -1,8 +1,9 @@
 """Exactly once: a partition's outcomes, dead letters and offset are committed together, or none of them.
 
 A transaction takes every event from the first unsettled one on to the first whose outcome is not ready yet; what
-becomes ready meanwhile goes into the next one. When it is unknown whether a transaction was committed, everything
-under way in the partition is forgotten and read again from what is committed.
+becomes ready meanwhile goes into the next one. After any transaction that was not committed, everything under way in
+the partition is forgotten and read again from what is committed: to become the writer once more is also how one who
+was away too long would overtake the partition's new owner, and only what is committed tells the two apart.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from inferstream.events.envelope import Event, Lane
 from inferstream.pipeline.commit import Commit
 from inferstream.pipeline.deliver import Part, Told
 from inferstream.pipeline.interfaces import OutRecord, Source, Transactions, Write
-from inferstream.pipeline.outcomes import Route
+from inferstream.pipeline.outcomes import REFUSED, Route
 
 _COMMIT_TIMEOUT = 5.0  # seconds
 _PAUSE_SECONDS = 0.5  # between attempts to become the writer again
@@ -48,6 +49,8 @@ class _Partition:
         self.is_open = False
         self.ready: dict[int, _Ready] = {}
         self.committed = -1
+        self.refused: set[int] = set()
+        """Offsets of events for which the broker did not take what was written; something smaller must be."""
         self.changed = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
@@ -111,6 +114,9 @@ class ExactlyOnce:
         if partition is None or partition.epoch != part.lane[1]:
             return
         for place, event in enumerate(part.events):
+            if event.record.offset in partition.refused and event.verdict is not REFUSED:
+                told.refused([event])
+                continue
             ready = _Ready(event, part.outcomes[place], part.letters.get(place), part.emitted_at, told)
             partition.ready[event.record.offset] = ready
         partition.changed.set()
@@ -149,9 +155,9 @@ class ExactlyOnce:
         try:
             await self._ports.transactions.transact(partition.number, self._writes(partition.number, ready), end)
         except RecordsRefused as error:
-            await self._open(partition)
+            partition.is_open = False
             refused = set(map(id, error.records))
-            _give_back(partition, [r for r in ready if id(r.outcome) in refused or id(r.letter) in refused])
+            _remember(partition, [r for r in ready if id(r.outcome) in refused or id(r.letter) in refused])
         except Unavailable:
             partition.is_open = False
         except Fenced:
@@ -160,6 +166,7 @@ class ExactlyOnce:
         else:
             if partition.epoch == epoch:
                 partition.committed = end
+                partition.refused = {offset for offset in partition.refused if offset >= end}
                 self._advanced.set()
                 _settle(partition, ready)
 
@@ -215,9 +222,9 @@ def _settle(partition: _Partition, ready: Sequence[_Ready]) -> None:
         part[0].told.written([each.event for each in part], emitted_at)
 
 
-def _give_back(partition: _Partition, refused: Sequence[_Ready]) -> None:
-    """Something else must be written for these; the others wait for the next transaction."""
+def _remember(partition: _Partition, refused: Sequence[_Ready]) -> None:
+    """Something smaller is written for these when they are read again; where there is nothing smaller, that is it."""
     for each in refused:
-        del partition.ready[each.event.record.offset]
-    for each in refused:
-        each.told.refused([each.event])
+        if each.event.verdict is REFUSED:
+            each.told.refused([each.event])
+        partition.refused.add(each.event.record.offset)

@@ -4,10 +4,12 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+import pytest
 from tests.unit.pipeline.world import GROUP, World, encode, ids, running
 
+from inferstream.pipeline.interfaces import OutRecord
 from inferstream.settings import SloClassSettings
-from inferstream.testing import FakeModel, MeanTask
+from inferstream.testing import FakeModel, FakeTransactions, MeanTask
 
 
 def world(**settings: Any) -> World:
@@ -39,7 +41,7 @@ async def test_nothing_is_written_beyond_what_is_committed() -> None:
     gate = asyncio.Event()
 
     class Gated(FakeModel):
-        async def infer(self, tensors: Any, timeout: float) -> Any:
+        async def infer(self, tensors: Any, timeout: float, traceparent: bytes | None = None) -> Any:
             if any(values[0] == 100.0 for values in tensors["values"]):
                 await gate.wait()
             return await super().infer(tensors, timeout)
@@ -142,3 +144,33 @@ async def test_an_outcome_the_broker_refuses_becomes_a_dead_letter_and_the_other
     assert outcomes["g/in/0/2"] == "dead_lettered"
     assert len(made.broker.records("dead")) == 1
     assert [outcomes[f"g/in/0/{offset}"] for offset in (0, 1, 3, 4)] == ["scored"] * 4
+
+
+async def test_one_who_was_away_while_it_became_the_writer_again_repeats_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Refused, frozen, and thawed when another has answered the rest: what it had ready is not its own any more."""
+    made = world()
+    begin = FakeTransactions.open
+    is_away = False
+
+    async def open_late(self: FakeTransactions, partition: int) -> None:
+        if is_away and made.committed(partition) == 2:
+            for offset in range(2, 5):
+                made.broker.append("out", partition, OutRecord(b"k", encode({"id": f"g/in/0/{offset}"}), [], 0))
+            made.broker.committed[GROUP]["in", partition] = 5
+        await begin(self, partition)
+
+    monkeypatch.setattr(FakeTransactions, "open", open_late)
+    async with running(made.pipeline()):
+        made.write_readings(2, 0)
+        await made.until(lambda: made.committed(0) == 2)
+        is_away = True
+        made.broker.limit("out", 600)
+        made.write(encode({"id": "big", "values": [1.0, 2.0, 3.0]}), 0, ("x-large", b"x" * 1_000))
+        made.write_readings(2, 0)
+        await made.until(lambda: made.committed(0) == 5)
+        made.write_readings(1, 0)
+        await made.until(lambda: made.committed(0) == 6)
+    assert repeated(made) == []
+    assert len(made.outcomes()) == 6
