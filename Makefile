@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # `TORCH=cpu make models-venv` takes a CPU build of torch from PIP_FIND_LINKS and leaves CUDA's libraries out.
 TORCH  ?= cuda
 
-.PHONY: help demo test test-slow sim test-models chaos bench-quick bench-medium bench lint format models-venv models models-results lock clean
+.PHONY: help demo test test-slow sim test-models test-browser chart chaos bench-quick bench-medium bench lint format models-venv models models-results lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -66,17 +66,25 @@ models-venv: ## an environment with torch, for building the models
 	@$(MODELS_PIP) install --require-hashes --no-deps $(if $(filter cpu,$(TORCH)),--no-index) -r service/locks/models-$(TORCH).txt
 	@$(MODELS_PIP) install --no-deps --no-build-isolation -e .
 
-models: models-venv ## build the shipped models anew, and show their figures beside those they had
-	.venv-models/bin/python -m inferstream.models build fraud
+FAMILIES ?= fraud sensor digits segmentation generation
+models: models-venv ## build the shipped models anew, and show their figures beside those they had; FAMILIES=sensor for some
+	@for family in $(FAMILIES); do .venv-models/bin/python -m inferstream.models build $$family || exit 1; done
 
 models-results: models-venv ## build and measure every model of the recipes: service/inferstream/models/RESULTS.md
-	.venv-models/bin/python -m inferstream.models results fraud
+	@for family in $(FAMILIES); do .venv-models/bin/python -m inferstream.models results $$family || exit 1; done
 
 test-models: models-venv ## the tests that train
 	INFERSTREAM_REQUIRE=models .venv-models/bin/python -m pytest -q -m models --timeout 1800 $(ARGS)
 
 lock: $(READY) ## resolve the locks anew (needs uv)
 	service/locks/resolve
+
+test-browser: $(READY) ## the live page in a headless Chromium, which must be installed (Debian: chromium-headless-shell)
+	@$(PIP) install --require-hashes --no-deps -r service/locks/browser.txt
+	INFERSTREAM_REQUIRE=browser $(BIN)/pytest -q tests/unit/web/test_browser.py $(ARGS)
+
+chart: $(READY) ## what the Helm chart takes from the code, made anew
+	$(BIN)/python -m helm.generate
 
 clean: ## remove what make made here
 	rm -rf $(VENV) .venv-models .venv-peers .inferstream .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -12,9 +12,14 @@ from inferstream import local
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`SLOW_ON_APACHE = True` in a module: there its tests take minutes, and belong to what is slow."""
+    """What is slow without saying so: integration on Apache Kafka, of which `QUICK_ON_APACHE = True` in a module makes
+    exceptions, and what needs promtool, which is made first.
+    """
     for item in items:
-        if item.get_closest_marker("apache") and getattr(getattr(item, "module", None), "SLOW_ON_APACHE", False):
+        is_integration = "integration" in item.path.parts
+        is_quick = getattr(getattr(item, "module", None), "QUICK_ON_APACHE", False)
+        on_apache = item.get_closest_marker("apache") and is_integration and not is_quick
+        if on_apache or "promtool" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
 
 

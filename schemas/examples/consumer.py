@@ -34,6 +34,11 @@ class FirstSeen:
         return True
 
 
+def is_partial(record: ConsumerRecord) -> bool:
+    """A partial outcome has the id of the outcome that follows it: to count it would hide that one."""
+    return any(name == "outcome-part" for name, _ in record.headers)
+
+
 def decode(record: ConsumerRecord) -> dict[str, Any]:
     content_type = dict(record.headers).get("content-type") or b""
     is_json = content_type.startswith(b"application/json")
@@ -61,7 +66,7 @@ async def consume(bootstrap: str, topic: str, seconds: float, group: str) -> Cou
         while time.monotonic() < until:
             for partition, records in (await consumer.getmany(timeout_ms=200)).items():
                 for record in records:
-                    if record.value is None:  # a forwarded tombstone
+                    if record.value is None or is_partial(record):  # a forwarded tombstone, or a text half written
                         continue
                     outcome = decode(record)
                     if not seen[partition.partition].is_new(outcome["id"]):

@@ -7,26 +7,31 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import structlog
 
 from inferstream import __version__, tasks
 from inferstream.errors import ContractMismatch, InferstreamError, SettingsError, Unavailable
-from inferstream.inprocess import Student
-from inferstream.kafka import Admin, KafkaSink, KafkaSource, KafkaTransactions, control
+from inferstream.inprocess import Student, load_reference
+from inferstream.kafka import Admin, KafkaSink, KafkaSource, KafkaTransactions, control, pinned
 from inferstream.pipeline.outcomes import Route
+from inferstream.pipeline.pin import Pinned
+from inferstream.pipeline.streams import refuse_settings
 from inferstream.pipeline.topology import Pipeline, Ports, Timing
+from inferstream.pipeline.traces import Tracing
 from inferstream.settings import PipelineSettings, Settings, default_group
-from inferstream.signals import Signals
+from inferstream.signals import Signals, Snapshot
 from inferstream.tasks import Task
+from inferstream.tasks.streaming import StreamingTask
 from inferstream.telemetry import metrics
-from inferstream.triton import TritonModel, TritonServer
-from inferstream.web import Front, WebServer
+from inferstream.telemetry.otlp import exporting
+from inferstream.telemetry.tracing import tracing
+from inferstream.triton import Fleet, TritonServer, keep_accounts
+from inferstream.web import Front, Live, WebServer
 
 log = structlog.get_logger()
 
@@ -34,6 +39,7 @@ _LAG_INTERVAL = 0.1  # seconds between two looks at the event loop's lateness
 _LAG_WINDOW = 10  # looks of which the worst is shown
 _STUCK_SECONDS = 10.0  # an event loop that late is not live
 _SETTLE_SHARE, _END_SHARE = 0.5, 0.9  # of the drain timeout: for what is under way; until we end, whatever hangs
+_ANSWERING = frozenset({"model", "fallback"})  # a canary or shadow that comes later and does not fit ends nothing
 
 
 class SystemClock:
@@ -48,7 +54,11 @@ class SystemClock:
 
 def load_tasks(settings: Settings) -> dict[str, Task]:
     """The task of each pipeline. Raises SettingsError."""
-    return {name: tasks.load(p.task or name, p.options) for name, p in settings.pipelines.items()}
+    loaded = {name: tasks.load(p.task or name, p.options) for name, p in settings.pipelines.items()}
+    for name, task in loaded.items():
+        if isinstance(task, StreamingTask):
+            refuse_settings(name, settings.pipelines[name])
+    return loaded
 
 
 def load_student(pipeline: PipelineSettings, task: Task) -> Student | None:
@@ -57,26 +67,56 @@ def load_student(pipeline: PipelineSettings, task: Task) -> Student | None:
     return None if name is None or name == "none" else Student(name, task)
 
 
-def models_on_triton(settings: Settings, pipeline: str, task: Task) -> list[tuple[str, str]]:
-    """Name and version of the pipeline's model, then of its fallback model if it has one. Raises SettingsError."""
+def models_on_triton(settings: Settings, pipeline: str, task: Task) -> dict[str, tuple[str, str]]:
+    """Name and version of the pipeline's model, and of those beside it, by role. Raises SettingsError."""
     chosen = settings.pipelines[pipeline]
-    found = [(chosen.model or task.model, chosen.model_version)]
-    if chosen.fallback_model is not None:
-        name, _, version = chosen.fallback_model.partition(":")
-        if (name, version) in found:
+    own = (chosen.model or task.model, chosen.model_version)
+    if not own[0]:
+        raise SettingsError(f"pipelines.{pipeline}.model: name the model on Triton; its task has none of its own")
+    found = {"model": own}
+    beside = {
+        "fallback": ("fallback_model", chosen.fallback_model),
+        "canary": ("canary.model", chosen.canary.model),
+        "shadow": ("shadow.model", chosen.shadow.model),
+    }
+    for role, (key, given) in beside.items():
+        if given is None:
+            continue
+        name, _, version = given.partition(":")
+        if (name, version) == own:
             raise SettingsError(
-                f"pipelines.{pipeline}.fallback_model: '{chosen.fallback_model}' is the model itself; "
+                f"pipelines.{pipeline}.{key}: '{given}' is the model itself; "
                 "name another model, or another version as `name:version`"
             )
-        found.append((name, version))
+        found[role] = (name, version)
     return found
+
+
+def _refuse_an_unnamed_version(pipeline: str, asked: Mapping[str, tuple[str, str]], version: str) -> None:
+    """Raise SettingsError where calls that name no version would go to the newest one, which is to be tried first."""
+    for role in ("canary", "shadow"):
+        if not version and role in asked and asked[role][0] == asked["model"][0]:
+            raise SettingsError(
+                f"pipelines.{pipeline}.{role}.model: it is a version of the model itself, so say which one answers: "
+                f"set pipelines.{pipeline}.model_version, or pin one with `inferstream models switch`"
+            )
+
+
+def topics_of(pipeline: PipelineSettings) -> dict[str, str]:
+    """Every topic of a pipeline, by role."""
+    topics = {
+        "input": pipeline.input_topic,
+        "output": pipeline.output_topic,
+        "dead letter": pipeline.dead_letter_topic,
+    }
+    return topics if pipeline.shadow.model is None else {**topics, "shadow": pipeline.shadow.topic}
 
 
 def check_topics(settings: Settings, partitions: Mapping[str, int]) -> None:
     """Raise ContractMismatch naming every topic that is missing or has too few partitions."""
     wrong = []
     for name, p in settings.pipelines.items():
-        for role, topic in (("input", p.input_topic), ("output", p.output_topic), ("dead letter", p.dead_letter_topic)):
+        for role, topic in topics_of(p).items():
             if topic not in partitions:
                 wrong.append(f"{role} topic '{topic}' of pipeline '{name}' does not exist: create it")
         needed, given = partitions.get(p.input_topic, 0), partitions.get(p.output_topic, 0)
@@ -100,14 +140,17 @@ class App:
         self._signals = Signals()
         self._signals.build.cell(__version__).set(1)
         self._tasks = load_tasks(settings)
-        self._models: dict[str, list[TritonModel]] = {}
-        self._second_models: dict[str, list[TritonModel]] = {}
+        self._fleets: dict[str, Fleet] = {}
+        self._pins: dict[str, Pinned] = {}
         self._pipelines: dict[str, Pipeline] = {}
+        self._tracing: Tracing | None = None
         self._stop = asyncio.Event()
         self._started = False
         self._beat = time.monotonic()
         self._is_worker = front is not None
-        self._front = front(self) if front else WebServer(settings.web, self, self._metrics, metrics.CONTENT_TYPE)
+        if settings.web.page:
+            self._signals.misses.keep()
+        self._front = front(self) if front else self._web()
 
     @property
     def signals(self) -> Signals:
@@ -158,6 +201,8 @@ class App:
         stack.push_async_callback(self._front.stop)
         watch = asyncio.create_task(self._watch_loop())
         stack.push_async_callback(_cancelled, watch)
+        if not self._is_worker:  # of those the parent tells
+            await stack.enter_async_context(exporting(self._settings.telemetry.otlp, self._snapshot, self._signals))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -165,50 +210,57 @@ class App:
 
     async def _work(self, stack: AsyncExitStack) -> None:
         """Look at the cluster, build every pipeline, run them. Ends only by an error."""
+        self._tracing = await stack.enter_async_context(tracing(self._settings.telemetry, self._signals))
         kafka = self._settings.kafka
         async with Admin(kafka) as admin:
             partitions = await admin.partition_counts()
             check_topics(self._settings, partitions)
-            topics = {t for p in self._settings.pipelines.values() for t in (p.output_topic, p.dead_letter_topic)}
+            topics = {topic for p in self._settings.pipelines.values() for topic in topics_of(p).values()}
             sizes = await admin.max_message_bytes(topics)
         servers = [TritonServer(url, self._settings.triton) for url in self._settings.triton.urls]
         for server in servers:
+            if server.shared is not None:
+                server.shared.when_off = partial(_shares_no_memory, server.url)
             stack.push_async_callback(server.stop)
         sink = KafkaSink(kafka, sizes)
         sink.when_replaced(self._producer_replaced)
         stack.push_async_callback(sink.stop)
         await sink.start()
         for name in self._settings.pipelines:
-            asked = models_on_triton(self._settings, name, self._tasks[name])
-            for one, models in zip(asked, (self._models, self._second_models), strict=False):
-                models[name] = [self._model(name, server, one) for server in servers]
-                for model in models[name]:
-                    stack.push_async_callback(model.stop)
+            await self._find_models(name, servers, stack)
             self._pipelines[name] = self._pipeline(name, sink, partitions, sizes)
+            self._pins[name].when_resumed = self._pipelines[name].resume_canary
             stack.push_async_callback(self._pipelines[name].leave)
         try:
             async with asyncio.TaskGroup() as group:
                 for pipeline in self._pipelines.values():
                     group.create_task(pipeline.run())
+                for pin in self._pins.values():
+                    group.create_task(pin.run())
                 group.create_task(self._watch_models())
+                group.create_task(keep_accounts(servers, self._asked(), self._signals))
         except BaseExceptionGroup as errors:
             ours = errors.subgroup(InferstreamError)
             raise (ours or errors).exceptions[0] from None
 
-    def _model(self, name: str, server: TritonServer, asked: tuple[str, str]) -> TritonModel:
-        """A model of the pipeline, by name and version, on the server, being polled."""
-        model = TritonModel(server, *asked, self._tasks[name], self._settings.triton)
-        label = ":".join(part for part in asked if part)
-        level = self._signals.model_ready.cell(name, label, server.url)
+    async def _find_models(self, name: str, servers: Sequence[TritonServer], stack: AsyncExitStack) -> None:
+        """The models of a pipeline on every server; its own in the version that is pinned, if one is."""
+        settings, task = self._settings.pipelines[name], self._tasks[name]
+        asked = models_on_triton(self._settings, name, task)
+        notes = pinned(settings.group or default_group(name), settings.input_topic, self._settings.kafka)
+        pin = self._pins[name] = Pinned(name, asked["model"], notes, SystemClock(), self._signals)
+        stack.push_async_callback(pin.stop)
+        await pin.read()
+        _refuse_an_unnamed_version(name, asked, pin.version)
+        fleet = self._fleets[name] = Fleet(name, task, servers, self._settings.triton, self._signals)
+        stack.push_async_callback(fleet.stop)
+        for role, (model, version) in asked.items():
+            fleet.add(role, model, pin.version if role == "model" else version)
+        pin.models = fleet.of("model")
 
-        def turned(ready: bool) -> None:
-            level.set(ready)
-            tell = log.info if ready else log.warning
-            tell("model_ready" if ready else "model_unavailable", pipeline=name, model=label, url=server.url)
-
-        model.when_ready = turned
-        model.start()
-        return model
+    def _asked(self) -> dict[str, Collection[tuple[str, str]]]:
+        """Name and version of each pipeline's models."""
+        return {name: models_on_triton(self._settings, name, task).values() for name, task in self._tasks.items()}
 
     def _producer_replaced(self, reason: str) -> None:
         self._signals.producers_replaced.cell(reason).add()
@@ -237,9 +289,25 @@ class App:
         exactly_once = settings.delivery == "exactly_once"
         transactions = KafkaTransactions(settings.input_topic, group, kafka, sizes) if exactly_once else None
         notes = control(group, settings.input_topic, kafka)
-        student, second = load_student(settings, task), self._second_models.get(name, [])
-        models = self._models[name]
-        ports = Ports(source, sink, models, student, SystemClock(), self._signals, second, notes, transactions)
+        fleet = self._fleets[name]
+        models = fleet.of("model")
+        ports = Ports(
+            source,
+            sink,
+            models,
+            load_student(settings, task),
+            SystemClock(),
+            self._signals,
+            fleet.of("fallback"),
+            notes,
+            transactions,
+            canary_models=fleet.of("canary"),
+            shadow_models=fleet.of("shadow"),
+            shadow_partitions=partitions.get(settings.shadow.topic, 0),
+            reference=load_reference(settings.drift_file, settings.model or task.model),
+            streaming_models=models if isinstance(task, StreamingTask) else (),
+            tracing=self._tracing,
+        )
         session = kafka.session_timeout_ms / 1000
         timing = Timing(
             kafka.commit_interval_ms / 1000,
@@ -254,10 +322,10 @@ class App:
         triton = self._settings.triton
         give_up = time.monotonic() + triton.start_timeout_ms / 1000
         while True:
-            for model in chain.from_iterable([*self._models.values(), *self._second_models.values()]):
-                if model.mismatch is not None:
-                    raise model.mismatch
-            missing = [name for name, models in self._models.items() if not any(m.is_ready for m in models)]
+            for fleet in self._fleets.values():
+                if (wrong := fleet.mismatch(_ANSWERING if self._started else None)) is not None:
+                    raise wrong
+            missing = [name for name, f in self._fleets.items() if not any(m.is_ready for m in f.of("model"))]
             joined = all(pipeline.is_joined for pipeline in self._pipelines.values())
             if not self._started and joined and (not missing or time.monotonic() > give_up):
                 if missing and triton.require_model_at_start:
@@ -292,6 +360,14 @@ class App:
         log.warning("closing_takes_too_long", drained=drained)
         os._exit(0 if drained else Unavailable.exit_code)
 
+    def _web(self) -> WebServer:
+        web = self._settings.web
+        live = Live(self._settings, self._snapshot, self._signals.misses.last, self.why_not_ready) if web.page else None
+        return WebServer(web, self, self._metrics, metrics.CONTENT_TYPE, live)
+
+    async def _snapshot(self) -> Snapshot:
+        return self._signals.snapshot()
+
     async def _metrics(self) -> str:
         return metrics.render(self._signals)
 
@@ -305,6 +381,10 @@ class App:
             self._beat = time.monotonic()
             recent.append(self._beat - asked - _LAG_INTERVAL)
             level.set(max(recent))
+
+
+def _shares_no_memory(url: str, reason: str) -> None:
+    log.info("shared_memory_off", url=url, reason=reason, instead="large tensors go over the wire")
 
 
 async def _cancelled(*tasks: "asyncio.Task[Any]") -> None:

@@ -71,7 +71,11 @@ class Model:
         self.instances = 1
         self._fails = fails
 
-    async def infer(self, tensors: Tensors, timeout: float) -> Prediction:
+    @property
+    def url(self) -> str:
+        return ""
+
+    async def infer(self, tensors: Tensors, timeout: float, traceparent: bytes | None = None) -> Prediction:
         if self._fails is not None:
             raise ModelError(self._fails, "as told")
         rows = len(tensors["features"])

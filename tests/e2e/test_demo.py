@@ -29,3 +29,37 @@ def test_the_demo_scores_fraud_in_time_and_ends_by_itself(kafka: str, request: p
     assert summary["fraud"]["precision"] > 0.5
     assert summary["fraud"]["recall"] > 0.4
     assert "every one of 3,500 events has exactly one outcome" in done.stderr
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "tensor",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("trees", "sensor", "classification", "segmentation", "generation")
+        ),
+    ],
+)
+def test_each_pipeline_has_a_demo_with_figures_of_its_own(pipeline: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "inferstream", "demo", "--pipeline", pipeline, "--seconds", "6", "--json"],
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert sum(summary["outcomes"].values()) == summary["events"]
+    assert summary["outcomes"]["scored"] > 0  # how many in time is measured on a quiet machine
+    assert 0 < summary["slo_met_ratio"] <= 1
+    assert summary["fraud" if pipeline == "trees" else pipeline]
+    assert "has exactly one outcome" in done.stderr
+
+
+@pytest.mark.e2e
+def test_a_demo_that_is_not_there_is_one_line_before_anything_starts() -> None:
+    command = [sys.executable, "-m", "inferstream", "demo", "--pipeline", "frod"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert done.stderr.startswith("inferstream: error: there is no example 'frod'; there are: classification")
+    assert len(done.stderr.splitlines()) == 1

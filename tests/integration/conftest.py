@@ -69,7 +69,9 @@ class Bench:
         log = self._folder / f"service-{number}.log"
         return ServiceProcess({**self.environ, **(environ or {})}, local.free_port(), log)
 
-    async def send(self, events: int, rate: float = 0, poison_every: int = 0) -> None:
+    async def send(
+        self, events: int, rate: float = 0, poison_every: int = 0, traceparent: bytes = b"00-1-1-00"
+    ) -> None:
         """Transactions, as fast as they go or at a rate; every n-th broken. All are acknowledged in the end."""
         transactions = await asyncio.to_thread(_transactions, events)
         poison = itertools.cycle(POISON)
@@ -86,7 +88,7 @@ class Bench:
             is_broken = poison_every and number % poison_every == poison_every - 1
             value = next(poison) if is_broken else msgspec.msgpack.encode(transaction)
             key = transaction.card_id.encode()
-            record = OutRecord(key, value, [("traceparent", b"00-1-1-00")], now_ms)
+            record = OutRecord(key, value, [("traceparent", traceparent)], now_ms)
             sink.send(self.pipeline.input_topic, crc32(key) % PARTITIONS, [record])
         await sink.flush()
         await sink.stop()

@@ -21,7 +21,6 @@ from inferstream.tasks.fraud import Transaction
 from inferstream.traffic import stream
 
 pytestmark = pytest.mark.timeout(180)
-SLOW_ON_APACHE = True
 
 LIMIT = "INFERSTREAM__PIPELINES__FRAUD__DEAD_LETTER_LIMIT__"
 NEVER_PROBED = {f"{LIMIT}PROBE_AFTER_MS": "3600000"}

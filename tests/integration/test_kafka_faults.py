@@ -16,7 +16,6 @@ from inferstream.kafka.connection import sever
 from inferstream.pipeline.interfaces import OutRecord, Source, Transactions, Write
 
 pytestmark = [pytest.mark.integration, pytest.mark.apache, pytest.mark.timeout(180)]
-SLOW_ON_APACHE = True
 
 REQUEST_TIMEOUT_MS = 2_000
 HEALED_SECONDS = 15  # what a busy machine gets; a quiet one needs one or two

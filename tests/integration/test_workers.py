@@ -15,7 +15,6 @@ from tests.integration.conftest import PARTITIONS, Bench
 from inferstream.testing import ServiceProcess
 
 pytestmark = pytest.mark.timeout(240)
-SLOW_ON_APACHE = True
 
 # The embedded broker waits for a member that is gone for ever.
 needs_real_groups = pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 from tests.chaos.checker import Bounds, check
 from tests.chaos.history import Committed, History, Place, Sent, Written
@@ -53,7 +54,8 @@ def run(seed: int, exactly_once: bool | None = None) -> Run:
         world = World(seed, loop, seed % 2 == 1 if exactly_once is None else exactly_once)
         loop.set_exception_handler(world.unhandled)
         try:
-            loop.run_until_complete(world.live())
+            with structlog.testing.capture_logs():  # what it tells its operators is not looked at here
+                loop.run_until_complete(world.live())
         except (Deadlock, Livelock) as error:
             world.unhandled(loop, {"message": str(error)})
         callbacks = loop.callbacks

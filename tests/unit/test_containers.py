@@ -37,10 +37,13 @@ def test_compose_gives_the_service_settings_it_knows_and_topics_it_uses() -> Non
         assert topic in services["topics"]["command"][0]
 
 
-def test_triton_is_told_of_a_configuration_that_every_shipped_model_has() -> None:
+def test_triton_is_told_of_a_configuration_that_every_model_it_loads_has() -> None:
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     for name in ("triton", "triton-gpu"):
-        (config,) = re.findall(r"--model-config-name=(\w+)", " ".join(services[name]["command"]))
+        command = " ".join(services[name]["command"])
+        (config,) = re.findall(r"--model-config-name=(\w+)", command)
         folder = ROOT / services[name]["volumes"][0].split(":")[0]
-        for model in folder.iterdir():
-            assert (model / "configs" / f"{config}.pbtxt").is_file()
+        loaded = re.findall(r"--load-model=(\w+)", command)
+        assert {"fraud", "fraud_student"} <= set(loaded)
+        for model in loaded:
+            assert (folder / model / "configs" / f"{config}.pbtxt").is_file()

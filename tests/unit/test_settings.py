@@ -44,7 +44,7 @@ def test_mappings_in_a_variable_are_json() -> None:
             "did you mean 'pipelines.<name>.slo_classes.<name>.slo_ms'?",
         ),
         ({"INFERSTREAM__KAFAK__CLIENT_ID": "x"}, "kafak: unknown setting; did you mean 'kafka'?"),
-        ({"INFERSTREAM__OTHER": "x"}, "known here: drain_timeout_ms, kafka, log, pipelines, triton, web"),
+        ({"INFERSTREAM__OTHER": "x"}, "known here: demo, drain_timeout_ms, kafka, log, pipelines, slo"),
         (
             {"INFERSTREAM__PIPELINES__FRAUD__SLO_CLASSES__DEFAULT": "1"},
             "`default` is the class of slo_ms and on_miss; give another name",
@@ -231,3 +231,8 @@ def test_a_variable_does_not_hide_what_is_wrong_in_the_file(tmp_path: Path, text
 def test_a_directory_is_called_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="is a directory"):
         load(tmp_path, {})
+
+
+@pytest.mark.parametrize(("text", "expected"), [("off", "off"), ("'off'", "off"), ("auto", "auto")])
+def test_a_bare_off_is_off_though_yaml_takes_it_for_false(tmp_path: Path, text: str, expected: str) -> None:
+    assert load(write(tmp_path, f"triton: {{shared_memory: {text}}}"), {}).triton.shared_memory == expected

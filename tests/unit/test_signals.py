@@ -41,3 +41,27 @@ def test_names_are_unique_described_and_ours() -> None:
     assert len(names) == len(set(names))
     assert all(name.startswith("inferstream_") for name in names)
     assert all(family.help for family in families)
+
+
+def test_what_is_promised_is_shown_from_the_beginning_and_follows_the_outcomes() -> None:
+    signals = Signals()
+    signals.expect("p", ["default"])
+    assert signals.slo_valid.total() == signals.slo_good.total() == 0
+    assert len(list(signals.slo_good.samples())) == 2
+    for outcome, count in (("scored", 5), ("fallback", 3), ("expired", 2), ("dead_lettered", 4)):
+        signals.outcomes.cell("p", "default", outcome).add(count)
+    signals.poison.cell("p", "default").add(3)
+    for outcome, count in (("scored", 4), ("fallback", 2), ("dead_lettered", 4)):
+        signals.in_time.cell("p", "default", outcome).add(count)
+    assert signals.slo_valid.total(slo_class="default") == 11, "all but the producer's mistakes"
+    assert signals.slo_good.total(indicator="answered") == 6, "a dead letter is no answer"
+    assert signals.slo_good.total(indicator="scored") == 4
+
+
+def test_a_cell_that_was_dropped_is_shown_no_more() -> None:
+    signals = Signals()
+    signals.lag.cell("p", "1").set(3)
+    signals.lag.cell("p", "2").set(4)
+    signals.lag.drop("p", "1")
+    signals.lag.drop("p", "7")
+    assert signals.lag.total() == 4

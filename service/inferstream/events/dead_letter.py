@@ -55,6 +55,19 @@ MISSED = frozenset(
 )
 """Causes of dead letters that are no poison: the model missed the event, and its SLO class wants it kept."""
 
+PRODUCERS = frozenset(
+    {
+        Cause.EMPTY,
+        Cause.OVERSIZE,
+        Cause.UNKNOWN_CODEC,
+        Cause.UNKNOWN_SCHEMA,
+        Cause.MALFORMED,
+        Cause.INVALID,
+        Cause.UNUSABLE_FEATURES,
+    }
+)
+"""Causes of dead letters that are the producer's mistake: nothing that we mend would have answered these events."""
+
 _SOURCE = (TOPIC, PARTITION, OFFSET, TIMESTAMP)
 _MAX_DIGITS = 19
 

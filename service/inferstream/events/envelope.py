@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from inferstream.events.outcome import Answerer, Cause, Status
+from inferstream.events.timeline import Call, Kept
 
 
 class Record(Protocol):
@@ -53,6 +54,8 @@ class Provenance(msgspec.Struct, frozen=True, gc=False):
     asked_at: float
     infer_us: int
     cause: Cause | None = None
+    call: Call | None = None
+    """Its span, where one of its events leaves a trace."""
 
 
 Lane = tuple[int, int, str]
@@ -82,6 +85,8 @@ class Event(msgspec.Struct, gc=False):
     """What its outcome says, once that is written."""
     is_answered: bool = False
     attempts: int = 1
+    trace: Kept | None = None
+    """Its span, where it leaves a trace."""
 
     @property
     def epoch(self) -> int:

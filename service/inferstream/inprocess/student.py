@@ -41,7 +41,12 @@ class Student:
         """One session on one thread."""
         return 1
 
-    async def infer(self, tensors: Tensors, timeout: float) -> Prediction:
+    @property
+    def url(self) -> str:
+        """In the process."""
+        return ""
+
+    async def infer(self, tensors: Tensors, timeout: float, traceparent: bytes | None = None) -> Prediction:
         """Answer at once; `timeout` has no use here."""
         try:
             outputs = self._session.run(self._names, dict(tensors))

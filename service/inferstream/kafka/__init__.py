@@ -1,7 +1,7 @@
 """Kafka behind the pipeline's interfaces; the only importer of aiokafka."""
 
 from inferstream.kafka.admin import Admin
-from inferstream.kafka.control import Committed, GroupOffsets, control, replayed
+from inferstream.kafka.control import Committed, GroupOffsets, control, pinned, replayed
 from inferstream.kafka.reader import Reader
 from inferstream.kafka.sink import KafkaSink
 from inferstream.kafka.source import KafkaSource
@@ -16,5 +16,6 @@ __all__ = [
     "KafkaTransactions",
     "Reader",
     "control",
+    "pinned",
     "replayed",
 ]

@@ -100,9 +100,9 @@ class Admin:
                         sizes[name] = int(entry[1])
         return sizes
 
-    async def create_topics(self, topics: Mapping[str, int]) -> None:
-        """Create topics (name to partitions, unreplicated) that do not exist: for the local stack and tests."""
-        new = [NewTopic(name, partitions, 1) for name, partitions in topics.items()]
+    async def create_topics(self, topics: Mapping[str, int], replication: int = 1) -> None:
+        """Create topics (name to partitions) that do not exist. Raises Unavailable for what the broker refuses."""
+        new = [NewTopic(name, partitions, replication) for name, partitions in topics.items()]
         with kafka_errors("creating topics", self._settings):
             answer = await self._client.create_topics(new)
             for name, code, *_ in answer.topic_errors:

@@ -21,6 +21,7 @@ from inferstream.settings import KafkaSettings
 _STOP_SECONDS = 1.0
 _CONTROL = ".control"
 _REPLAY = ".replay"
+_MODEL = ".model"
 
 
 class Committed(NamedTuple):
@@ -98,6 +99,11 @@ class GroupOffsets:
 def control(group: str, topic: str, settings: KafkaSettings) -> GroupOffsets:
     """Where a pipeline's quarantined partitions are noted."""
     return GroupOffsets(group + _CONTROL, topic, settings)
+
+
+def pinned(group: str, topic: str, settings: KafkaSettings) -> GroupOffsets:
+    """Which version of its model a pipeline is told to ask."""
+    return GroupOffsets(group + _MODEL, topic, settings)
 
 
 def replayed(group: str, topic: str, settings: KafkaSettings) -> GroupOffsets:

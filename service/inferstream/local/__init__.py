@@ -5,9 +5,23 @@ with running(folder) as stack:
 """
 
 from inferstream.local.process import LocalStackError, free_port, tail
-from inferstream.local.stack import Endpoints, KafkaKind, Part, Stack, down, mend, running, status, up
+from inferstream.local.stack import (
+    ALL_PARTS,
+    PARTS,
+    Endpoints,
+    KafkaKind,
+    Part,
+    Stack,
+    down,
+    mend,
+    running,
+    status,
+    up,
+)
 
 __all__ = [
+    "ALL_PARTS",
+    "PARTS",
     "Endpoints",
     "KafkaKind",
     "LocalStackError",

@@ -52,6 +52,15 @@ def spawn(command: Sequence[str], environ: Mapping[str, str], log: Path) -> Iden
     return identity
 
 
+def listens(port: int) -> bool:
+    """Whether somebody takes connections on a port of the loopback interface."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 def reap(identity: Identity) -> None:
     """Take note of the end of a child of ours; a process that is not ours is left to its parent."""
     with suppress(ChildProcessError):

@@ -1,6 +1,7 @@
 """The stack as a whole: up, ready, down; and for tests, parts that are stopped, killed, frozen and started again."""
 
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from inferstream.local.process import (
     LocalStackError,
     free_ports,
     is_alive,
+    listens,
     signal_group,
     spawn,
     stop_group,
@@ -24,11 +26,14 @@ from inferstream.local.process import (
 )
 
 KafkaKind = Literal["embedded", "apache"]
-Part = Literal["kafka", "triton"]
+Part = Literal["kafka", "triton", "traces"]
 PARTS: tuple[Part, ...] = ("kafka", "triton")
-_READY_SECONDS = {"kafka": 60.0, "triton": 120.0}
+ALL_PARTS: tuple[Part, ...] = ("traces", *PARTS)
+TRACES_FILE = "traces.jsonl"
+"""In the folder of a stack with the part `traces`: the spans of the service and of Triton."""
+_READY_SECONDS = {"kafka": 60.0, "triton": 120.0, "traces": 30.0}
 _GRACE_SECONDS = 5.0
-_PORTS = ("kafka", "controller", "triton_http", "triton_grpc", "triton_metrics")
+_PORTS = ("kafka", "controller", "triton_http", "triton_grpc", "triton_metrics", "otlp_grpc", "otlp_http")
 
 
 class Endpoints(NamedTuple):
@@ -38,6 +43,8 @@ class Endpoints(NamedTuple):
     triton: str
     triton_http: str
     triton_metrics: str
+    traces: str
+    """OTLP over gRPC; empty without that part."""
 
 
 class _State:
@@ -84,7 +91,7 @@ class _State:
             for region in Path(triton.SHARED_MEMORY).glob(f"{self.region_prefix}*"):
                 region.unlink(missing_ok=True)
         self.file.unlink(missing_ok=True)
-        for part in PARTS:
+        for part in ALL_PARTS:
             (self.folder / f"{part}.pid").unlink(missing_ok=True)
 
 
@@ -106,7 +113,9 @@ class Stack:
         """Where it listens."""
         ports = self._state.ports
         wanted = ("kafka", "triton_grpc", "triton_http", "triton_metrics")
-        return Endpoints(*(f"127.0.0.1:{ports[name]}" for name in wanted))
+        traces = f"127.0.0.1:{ports['otlp_grpc']}" if "traces" in self._state.processes else ""
+        kafka, triton_grpc, http, metrics = (f"127.0.0.1:{ports[name]}" for name in wanted)
+        return Endpoints(kafka, triton_grpc, http, metrics, traces)
 
     def start(self, part: Part) -> None:
         """Start a part that does not run, on the ports it had, and wait until it is ready."""
@@ -168,13 +177,20 @@ class Stack:
         ports = state.ports
         if part == "triton":
             listening = [ports["triton_http"], ports["triton_grpc"], ports["triton_metrics"]]
-            return triton.launch(Path(state.repository), listening, state.region_prefix, state.models, self._tell)
+            traced = f"http://127.0.0.1:{ports['otlp_http']}/v1/traces" if "traces" in state.processes else None
+            return triton.launch(
+                Path(state.repository), listening, state.region_prefix, state.models, self._tell, traces_url=traced
+            )
+        if part == "traces":
+            return collector_launch(ports["otlp_grpc"], ports["otlp_http"], state.folder / TRACES_FILE)
         if state.kafka == "apache":
             return broker.apache(data / "apache", ports["kafka"], ports["controller"], self._tell)
         return broker.embedded(data / "embedded", ports["kafka"])
 
     def _is_ready(self, part: Part) -> bool:
         ports = self._state.ports
+        if part == "traces":
+            return listens(ports["otlp_grpc"]) and listens(ports["otlp_http"])
         return broker.answers(ports["kafka"]) if part == "kafka" else triton.is_ready(ports["triton_http"])
 
     def _order(self, order: dict[str, Any]) -> None:
@@ -233,7 +249,7 @@ def mend(folder: Path, *, kafka: KafkaKind, progress: Callable[[str], None] | No
     if state.kafka != kafka:
         raise LocalStackError(f"a stack with broker '{state.kafka}' runs in {folder}: `inferstream local down` ends it")
     stack = Stack(state, None, tell)
-    for part in PARTS:
+    for part in ALL_PARTS:
         if part in state.processes and not is_alive(state.processes[part]):
             tell(f"starting {part}")
             stack.start(part)
@@ -286,6 +302,12 @@ def running(
         yield stack
     finally:
         stack.down()
+
+
+def collector_launch(grpc_port: int, http_port: int, file: Path) -> broker.Launch:
+    """How to start the collector of traces."""
+    module = ["-m", "inferstream.local.collector", str(grpc_port), str(http_port), str(file)]
+    return broker.Launch([sys.executable, *module], dict(os.environ))
 
 
 def _refuse_running(folder: Path) -> None:

@@ -21,13 +21,22 @@ from inferstream.local.process import LocalStackError
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Triton's Python backend keeps its regions
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+_TRACING = ("--trace-config=mode=opentelemetry", "--trace-config=level=TIMESTAMPS", "--trace-config=rate=0")
 _BACKEND_FILES = ("libtriton_python.so", "triton_python_backend_utils.py")
 
 
 def launch(
-    repository: Path, ports: Sequence[int], region_prefix: str, models: Sequence[str], tell: Callable[[str], None]
+    repository: Path,
+    ports: Sequence[int],
+    region_prefix: str,
+    models: Sequence[str],
+    tell: Callable[[str], None],
+    traces_url: str | None = None,
 ) -> Launch:
-    """How to start Triton on ports (HTTP, gRPC, metrics) with these models of the repository (none named: all)."""
+    """How to start Triton on ports (HTTP, gRPC, metrics) with these models of the repository (none named: all).
+
+    With `traces_url` it sends its own spans of the calls that carry a trace context there, and of no others.
+    """
     library = _check_machine()
     lock = _lock()
     digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
@@ -47,6 +56,8 @@ def launch(
         f"--http-port={http}",
         f"--grpc-port={grpc}",
         f"--metrics-port={metrics}",
+        *(_TRACING if traces_url else ()),
+        *([f"--trace-config=opentelemetry,url={traces_url}"] if traces_url else ()),
     ]
     environ = {
         **{name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")},

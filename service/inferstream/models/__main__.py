@@ -36,6 +36,7 @@ def build(
     out: Annotated[Path, typer.Option(help="model repository to write to")] = _SHIPPED,
     data: _Data = None,
     everything: Annotated[bool, typer.Option("--all", help="all models of the recipe, not only those shipped")] = False,
+    only: Annotated[list[str] | None, typer.Option("--model", help="only this model; may be repeated")] = None,
     flavour: Annotated[Flavour, typer.Option(help="Triton it is for")] = Flavour.LOCAL,
 ) -> None:
     """Make the models of a family and write them to a model repository."""
@@ -48,6 +49,8 @@ def build(
         raise DataError("--data, --all and --flavour need --out: the shipped models stay as they are")
     recipe = family.recipe
     wanted = recipe.models if everything else recipe.shipped
+    if only:
+        wanted = _chosen(only, recipe.shipped if out == _SHIPPED else recipe.models)
     split = _split(family, data)
     with TemporaryDirectory() as scratch:
         made = make(family, split, wanted, Path(scratch), _tell)
@@ -77,11 +80,34 @@ def evaluate(
     if not files:
         raise DataError(f"{repository} holds none of {', '.join(family.recipe.models)}")
     test = _split(family, data).test
-    times = verb.timings(files, test.inputs)
+    run = family.stepwise.outputs if family.stepwise else verb.outputs
+    most = family.max_batch_size
+    times = family.stepwise.timings(files) if family.stepwise else verb.timings(files, test.inputs, most_rows=most)
     for model, file in files.items():
-        report = family.accuracy(verb.outputs(file, test.inputs), test)
+        report = family.accuracy(run(file, test.inputs), test)
         figures = {**report, "bytes": file.stat().st_size, **times[model]}
         typer.echo(f"{model}: {', '.join(f'{figure} {value:g}' for figure, value in figures.items())}")
+
+
+@app.command()
+def drift(
+    name: _Name,
+    repository: Annotated[Path, typer.Option(help="model repository to look in and write to")] = _SHIPPED,
+    data: _Data = None,
+) -> None:
+    """Write anew what live tensors are held against, `drift.json` beside each model; `build` does it too."""
+    from inferstream.models.drift import write_reference
+
+    family = _family(name)
+    if family.stepwise is not None:
+        raise DataError(
+            f"models of '{name}' go step by step: there are no rows that live tensors could be held against"
+        )
+    models = [model for model in family.recipe.models if (repository / model / "1" / "model.onnx").is_file()]
+    test = _split(family, data).test
+    for model in models:
+        write_reference(repository / model, repository / model / "1" / "model.onnx", test.inputs, family.columns)
+    _tell(f"written to {repository}: {', '.join(models)}")
 
 
 @app.command()
@@ -122,6 +148,13 @@ def _compare(model: str, report: Report, repository: Path) -> None:
     for figure, value in report.items():
         was = f" (was {before[figure]:g})" if figure in before else ""
         _tell(f"{model}: {figure} {value:g}{was}")
+
+
+def _chosen(names: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in known:
+            raise DataError(f"no model '{name}' to be made here; there are: {', '.join(known)}")
+    return tuple(names)
 
 
 def _family(name: str) -> Family:

@@ -6,18 +6,23 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from inferstream.models.architectures import Classifier
+import numpy as np
+
+from inferstream.models.architectures import Classifier, Learner, WindowRegressor
 from inferstream.models.boost import boost, export_trees, save_trees
 from inferstream.models.calibrate import calibrate
 from inferstream.models.config import Served
+from inferstream.models.drift import write_reference
 from inferstream.models.evaluate import outputs, timings
 from inferstream.models.export import difference, export
-from inferstream.models.family import Family, Report, Split, Tell
+from inferstream.models.family import Array, Family, Report, Split, Tell
 from inferstream.models.prune import prune
 from inferstream.models.quantize import quantize
-from inferstream.models.recipes import Boost, Calibrate, Distill, Prune, Quantize, Step, Train
+from inferstream.models.recipes import Boost, Calibrate, Distill, Prune, Quantize, Step, Train, Widen
 from inferstream.models.repository import Flavour, write_model
 from inferstream.models.train import distill, predict, train
+from inferstream.models.widen import widen
+from inferstream.tasks.streaming import StreamingTask
 
 _LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxruntime", "onnxmltools", "lightgbm", "numpy")
 
@@ -28,7 +33,7 @@ class Product:
 
     step: Step
     files: dict[str, Path]
-    network: Classifier | None = None
+    network: Learner | None = None
     """What torch trained; None for what exists as a file only."""
     report: Report = field(default_factory=dict)
     timing: Report = field(default_factory=dict)
@@ -44,9 +49,10 @@ def build(family: Family, split: Split, wanted: Iterable[str], folder: Path, tel
     made: dict[str, Product] = {}
     for step in family.recipe.needed(wanted):
         product = _make(family, split, step, made, folder / step.makes, tell)
-        report = family.accuracy(outputs(product.file, split.test.inputs), split.test)
+        run = family.stepwise.outputs if family.stepwise else outputs
+        report = family.accuracy(run(product.file, split.test.inputs), split.test)
         product.report = {**report, "bytes": product.file.stat().st_size, **product.report}
-        product.timing = timings({step.makes: product.file}, split.test.inputs, rounds=5)[step.makes]
+        product.timing = _timing(family, step.makes, product.file, split.test.inputs)
         made[step.makes] = product
         tell(f"{step.makes}: {_line({**product.report, **product.timing})}")
     return made
@@ -61,20 +67,35 @@ def _make(family: Family, split: Split, step: Step, made: Mapping[str, Product],
         case Boost():
             return _trees(family, split, step, folder)
         case Train():
-            network = train(split.train, step, progress)
+            network: Learner = train(split.train, step, progress)
         case Distill():
             network = distill(split.train, outputs(made[step.teacher].file, split.train.inputs), step, progress)
         case Prune():
-            network = prune(split.train, _network(made, step.source), step, progress)
+            network = prune(split.train, _classifier(made, step.source), step, progress)
         case Calibrate():
-            network, slope, offset = calibrate(split.calibrate, _network(made, step.source))
+            network, slope, offset = calibrate(split.calibrate, _classifier(made, step.source))
             report = {"calibration_slope": round(slope, 4), "calibration_offset": round(offset, 4)}
             before = made[step.source].report
             report |= {f"{name}_before": before[name] for name in ("calibration_error", "brier") if name in before}
-    export(network, file, split.train.inputs, (family.input, family.output), family.recipe.opset)
+        case Widen():
+            network, margin = widen(split.calibrate, _regressor(made, step.source), step.coverage)
+            report = {"margin": round(margin, 4), "coverage_before": made[step.source].report["coverage"]}
+    if family.stepwise is not None:
+        family.stepwise.export(network, file, family.recipe.opset)
+        found = np.abs(family.stepwise.outputs(file, split.test.inputs) - predict(network, split.test.inputs)).max()
+        _check(step.makes, float(found), family.recipe.onnx_difference)
+        return Product(step, {"model.onnx": file}, network, report)
+    names = (family.input, *family.outputs)
+    export(network, file, split.train.inputs, names, family.recipe.opset, family.free_axes)
     rows = split.test.inputs[:4_096]
     _check(step.makes, difference(predict(network, rows), file, rows), family.recipe.onnx_difference)
     return Product(step, {"model.onnx": file}, network, report)
+
+
+def _timing(family: Family, name: str, file: Path, inputs: Array) -> Report:
+    if family.stepwise is not None:
+        return dict(family.stepwise.timings({name: file})[name])
+    return timings({name: file}, inputs, rounds=5, most_rows=family.max_batch_size)[name]
 
 
 def _trees(family: Family, split: Split, step: Boost, folder: Path) -> Product:
@@ -92,7 +113,8 @@ def _trees(family: Family, split: Split, step: Boost, folder: Path) -> Product:
 def write(family: Family, split: Split, made: Mapping[str, Product], repository: Path, flavour: Flavour) -> None:
     """Put the models in a repository, each with where it comes from."""
     for name, product in made.items():
-        served = Served(name, family.max_batch_size, family.task.inputs, family.task.outputs)
+        streams = issubclass(family.task, StreamingTask)
+        served = Served(name, family.max_batch_size, family.task.inputs, family.task.outputs, streams)
         about = {
             "recipe": family.recipe.name,
             "steps": [{"kind": type(s).__name__.lower(), **asdict(s)} for s in family.recipe.needed([name])],
@@ -102,12 +124,21 @@ def write(family: Family, split: Split, made: Mapping[str, Product], repository:
             "features": family.columns,
         }
         write_model(repository, flavour, served, product.files, about)
+        if family.stepwise is None:
+            write_reference(repository / name, product.file, split.test.inputs, family.columns)
 
 
-def _network(made: Mapping[str, Product], name: str) -> Classifier:
+def _classifier(made: Mapping[str, Product], name: str) -> Classifier:
     network = made[name].network
-    if network is None:
-        raise ValueError(f"'{name}' is no network that can be changed")
+    if not isinstance(network, Classifier):
+        raise ValueError(f"'{name}' is no classifier that can be changed")
+    return network
+
+
+def _regressor(made: Mapping[str, Product], name: str) -> WindowRegressor:
+    network = made[name].network
+    if not isinstance(network, WindowRegressor):
+        raise ValueError(f"'{name}' gives no interval that can be widened")
     return network
 
 

@@ -20,11 +20,22 @@ class Served:
     max_batch_size: int
     inputs: Sequence[TensorSpec]
     outputs: Sequence[TensorSpec]
+    streams: bool = False
+    """It answers a request with many responses."""
 
 
 def python(model: Served) -> Any:
     """For the Python backend, where our `model.py` runs ONNX Runtime."""
     return _on_backend(model, "python", "KIND_CPU")
+
+
+def streaming(model: Served) -> Any:
+    """For the Python backend, where our script answers each request bit by bit, of many requests at once."""
+    config = _on_backend(model, "python", "KIND_CPU")
+    config.model_transaction_policy.decoupled = True
+    config.ClearField("dynamic_batching")  # a request that has begun does not wait for others, nor they for it
+    config.ClearField("model_warmup")  # the script does it itself
+    return config
 
 
 def onnxruntime(model: Served, kind: Kind, tensorrt: bool = False) -> Any:

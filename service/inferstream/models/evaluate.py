@@ -10,7 +10,7 @@ import onnxruntime
 from inferstream.models.family import Array, Report
 
 BATCHES = (1, 8, 32, 128)
-_THROUGHPUT_ROWS = 1_024
+MOST_ROWS = 1_024
 
 
 def session(file: Path) -> onnxruntime.InferenceSession:
@@ -30,19 +30,29 @@ def outputs(file: Path, inputs: Array, rows_at_once: int = 65_536) -> Array:
     return np.concatenate([run.run(None, {name: inputs[start : start + rows_at_once]})[0] for start in starts])
 
 
-def timings(files: Mapping[str, Path], inputs: Array, rounds: int = 20, calls: int = 20) -> dict[str, Report]:
-    """Microseconds of a call by rows, p50 and p99, and rows per second at 1,024 rows, for each model.
+def batches(most_rows: int) -> tuple[int, ...]:
+    """Rows of the calls that are timed, for models that take so many at most."""
+    return tuple(rows for rows in BATCHES if rows <= most_rows)
+
+
+def timings(
+    files: Mapping[str, Path], inputs: Array, rounds: int = 20, calls: int = 20, most_rows: int = MOST_ROWS
+) -> dict[str, Report]:
+    """Microseconds of a call by rows, p50 and p99, and rows per second at `most_rows`, for each model.
 
     Models take turns, so that a busy moment of the machine falls on all of them. Figures differ from machine to
     machine: they are shown and never kept as a promise.
     """
+    if len(inputs) < most_rows:
+        inputs = np.resize(inputs, (most_rows, *inputs.shape[1:]))  # the same rows again
     sessions = {name: session(file) for name, file in files.items()}
+    sizes = (*batches(most_rows), most_rows)
     took: dict[tuple[str, int], list[float]] = {}
     for _ in range(rounds):
         for name, run in sessions.items():
-            for rows in (*BATCHES, _THROUGHPUT_ROWS):
+            for rows in sizes:
                 took.setdefault((name, rows), []).extend(_calls(run, inputs[:rows], calls))
-    return {name: _timing({rows: took[name, rows] for rows in (*BATCHES, _THROUGHPUT_ROWS)}) for name in sessions}
+    return {name: _timing({rows: took[name, rows] for rows in sizes}) for name in sessions}
 
 
 def _calls(run: onnxruntime.InferenceSession, inputs: Array, calls: int) -> list[float]:
@@ -56,8 +66,10 @@ def _calls(run: onnxruntime.InferenceSession, inputs: Array, calls: int) -> list
 
 
 def _timing(took: Mapping[int, Sequence[float]]) -> Report:
-    report: Report = {"rows_per_second": round(_THROUGHPUT_ROWS / float(np.median(took[_THROUGHPUT_ROWS])), -3)}
-    for rows in BATCHES:
+    most = max(took)
+    per_second = most / float(np.median(took[most]))
+    report: Report = {"rows_per_second": round(per_second, -3 if per_second >= 10_000 else -1)}
+    for rows in batches(most):
         p50, p99 = np.percentile(np.array(took[rows]) * 1e6, (50, 99))
         report[f"p50_us_{rows}"], report[f"p99_us_{rows}"] = round(float(p50), 1), round(float(p99), 1)
     return report

@@ -41,6 +41,20 @@ class Split(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Stepwise:
+    """For models that go step by step, each on the state the one before left: instead of what is done with others."""
+
+    export: Callable[[Any, Path, int], None]
+    """Write a trained network to a file, in this opset."""
+    outputs: Callable[[Path, Array], Array]
+    """What the file makes of the rows, all steps of each."""
+    timings: Callable[[Mapping[str, Path]], Mapping[str, Report]]
+    """Of a step, by model."""
+    results: Callable[[Path, Tell], str]
+    """The tables of the report, measured on a repository."""
+
+
+@dataclass(frozen=True)
 class Family:
     """What the builder needs to know of a kind of inference."""
 
@@ -63,6 +77,8 @@ class Family:
     rows_to_quantize: Callable[[Dataset, int], Array] = lambda data, rows: data.inputs[:rows]
     """Representative inputs: INT8 takes its ranges from them."""
 
+    stepwise: Stepwise | None = None
+
     @property
     def input(self) -> str:
         return self.task.inputs[0].name
@@ -70,3 +86,13 @@ class Family:
     @property
     def output(self) -> str:
         return self.task.outputs[0].name
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """All; accuracy is of the first."""
+        return tuple(spec.name for spec in self.task.outputs)
+
+    @property
+    def free_axes(self) -> tuple[int, ...]:
+        """Axes of the input, rows aside, that may have any size."""
+        return tuple(axis for axis, size in enumerate(self.task.inputs[0].shape, start=1) if size == -1)

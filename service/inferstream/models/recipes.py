@@ -14,7 +14,38 @@ class Mlp:
     hidden: tuple[int, ...]
 
 
-Network = Mlp
+@dataclass(frozen=True)
+class WindowCnn:
+    """Convolutions along the time of a window, then a hidden layer, to the low, middle and high end of a number."""
+
+    channels: tuple[int, ...]
+    hidden: int
+
+
+@dataclass(frozen=True)
+class ImageCnn:
+    """Convolutions over a small image, each halving it but the first, then a hidden layer, to a probability a class."""
+
+    channels: tuple[int, ...]
+    hidden: int
+
+
+@dataclass(frozen=True)
+class UNet:
+    """Convolutions at three scales, from an image to the class of each pixel: width of the finest."""
+
+    channels: int
+
+
+@dataclass(frozen=True)
+class Gru:
+    """A recurrent layer over characters, to the logits of the next one."""
+
+    embedding: int
+    units: int
+
+
+Network = Mlp | WindowCnn | ImageCnn | UNet | Gru
 """What `architectures.make` knows how to make; a union, as kinds are added."""
 
 
@@ -76,6 +107,15 @@ class Calibrate:
 
 
 @dataclass(frozen=True)
+class Widen:
+    """Move both ends of an interval by what brings it over this share of rows that training has not seen."""
+
+    makes: str
+    source: str
+    coverage: float = 0.8
+
+
+@dataclass(frozen=True)
 class Boost:
     """Gradient-boosted decision trees on the same inputs."""
 
@@ -86,7 +126,7 @@ class Boost:
     seed: int = 0
 
 
-Step = Train | Distill | Prune | Quantize | Calibrate | Boost
+Step = Train | Distill | Prune | Quantize | Calibrate | Widen | Boost
 
 
 @dataclass(frozen=True)
@@ -138,7 +178,7 @@ def sources(step: Step) -> list[str]:
     match step:
         case Distill():
             return [step.teacher]
-        case Prune() | Quantize() | Calibrate():
+        case Prune() | Quantize() | Calibrate() | Widen():
             return [step.source]
         case Train() | Boost():
             return []

@@ -12,6 +12,7 @@ from inferstream.models import config
 from inferstream.models.config import Served
 
 _SERVING = Path(__file__).parent / "serving" / "model.py"
+_STREAMING = _SERVING.with_name("generation.py")
 _LOCAL = """Without an option Triton takes config.pbtxt: its Python backend, with ONNX Runtime in it.
 A full Triton image has an ONNX Runtime of its own, which is quicker and knows GPUs: start it with
 --model-config-name=cpu or --model-config-name=gpu, which stand for the files in configs/."""
@@ -35,7 +36,9 @@ def write_model(repository: Path, flavour: Flavour, model: Served, files: Mappin
     folder = repository / model.name
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "1").mkdir(parents=True)
-    if flavour is Flavour.LOCAL:
+    if model.streams:
+        _write_streaming(folder, model, files)
+    elif flavour is Flavour.LOCAL:
         _write_local(folder, model, files)
     elif "model.txt" in files:
         _write_forest(repository, model, files["model.txt"])
@@ -54,6 +57,13 @@ def _write_local(folder: Path, model: Served, files: Mapping[str, Path]) -> None
     _write(folder / "config.pbtxt", config.python(model), _LOCAL)
     _write(folder / "configs" / "cpu.pbtxt", config.onnxruntime(model, "KIND_CPU"))
     _write(folder / "configs" / "gpu.pbtxt", config.onnxruntime(model, "KIND_GPU"))
+
+
+def _write_streaming(folder: Path, model: Served, files: Mapping[str, Path]) -> None:
+    """The same for every flavour: what streams is a script around the model, which only the Python backend runs."""
+    shutil.copyfile(files["model.onnx"], folder / "1" / "model.onnx")
+    shutil.copyfile(_STREAMING, folder / "1" / "model.py")
+    _write(folder / "config.pbtxt", config.streaming(model))
 
 
 def _write_forest(repository: Path, model: Served, file: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from inferstream.models import evaluate, metrics, serve
-from inferstream.models.evaluate import BATCHES, outputs
+from inferstream.models.evaluate import BATCHES, batches, outputs
 from inferstream.models.family import Dataset, Family, Report, Split, Tell
 from inferstream.models.recipes import Calibrate, Distill, Limit, Train, shortfalls
 from inferstream.models.train import distill, predict, train
@@ -32,11 +32,17 @@ def with_section(text: str, family: str, section: str) -> str:
 
 def measure(family: Family, repository: Path, tell: Tell) -> str:
     """A family's section, measured on a repository that holds every model of the recipe."""
+    if family.stepwise is not None:
+        reports = {name: _provenance(repository, name)["test"] for name in family.recipe.models}
+        figures = [[name, *(report[f] for f in family.figures)] for name, report in reports.items()]
+        head = f"## {family.recipe.name}\n\n{family.about}\n\n### Accuracy and size\n\n"
+        return head + _table(["model", *family.figures.values()], figures) + family.stepwise.results(repository, tell)
     models, split = family.recipe.models, family.simulated(tell)
     files = {name: repository / name / "1" / "model.onnx" for name in models}
     reports = {name: _provenance(repository, name)["test"] for name in models}
     tell("measuring in the process")
-    inside = evaluate.timings(files, split.test.inputs)
+    most = family.max_batch_size
+    inside = evaluate.timings(files, split.test.inputs, most_rows=most)
     through = serve.timings(family, repository, models, split.test.inputs, tell)
     parts = [
         f"## {family.recipe.name}\n\n{family.about}\n",
@@ -47,15 +53,13 @@ def measure(family: Family, repository: Path, tell: Tell) -> str:
         ),
         "### In the process\n\nONNX Runtime on one thread; p50 / p99 in microseconds by rows of a call.\n",
         _table(
-            ["model", "rows/s at 1,024", *map(str, BATCHES)],
+            ["model", f"rows/s at {most:,}", *map(str, batches(most))],
             [[name, f"{inside[name]['rows_per_second']:,.0f}", *_latencies(inside[name])] for name in models],
         ),
         "### Through Triton\n\nThe local stack, one call at a time, the service's client; p50 / p99 in microseconds.\n",
-        _table(["model", *map(str, BATCHES)], [[name, *_latencies(through[name])] for name in models]),
-        "### Against each other\n",
+        _table(["model", *map(str, batches(most))], [[name, *_latencies(through[name])] for name in models]),
         *_comparisons(family, reports, inside),
-        "\n### Distillation\n",
-        _distillation(family, split, files, tell),
+        *_distillation(family, split, files, tell),
         *_calibration(family, repository, files, split.test),
     ]
     return "\n".join(parts)
@@ -63,7 +67,7 @@ def measure(family: Family, repository: Path, tell: Tell) -> str:
 
 def _comparisons(family: Family, reports: Mapping[str, Report], inside: Mapping[str, Report]) -> list[str]:
     """A line for each limit of the recipe: what the smaller model costs and what it buys."""
-    lines = []
+    lines = ["### Against each other\n"] if family.recipe.limits else []
     for limit in family.recipe.limits:
         loss = reports[limit.against][limit.figure] - reports[limit.model][limit.figure]
         speed = inside[limit.model]["rows_per_second"] / inside[limit.against]["rows_per_second"]
@@ -80,13 +84,16 @@ def _comparisons(family: Family, reports: Mapping[str, Report], inside: Mapping[
 
 
 def _change(limit: Limit, loss: float) -> str:
+    if loss == 0:
+        return f"the same {limit.figure}"
     return f"{limit.figure} {'lower' if loss > 0 else 'higher'} by {abs(loss):.4f}"
 
 
-def _distillation(family: Family, split: Split, files: Mapping[str, Path], tell: Tell) -> str:
+def _distillation(family: Family, split: Split, files: Mapping[str, Path], tell: Tell) -> list[str]:
     """Every distilled network again, from several seeds, with and without its teacher."""
     rows, verdicts = [], []
-    for step in (step for step in family.recipe.steps if isinstance(step, Distill)):
+    steps = [step for step in family.recipe.steps if isinstance(step, Distill)]
+    for step in steps:
         taught = outputs(files[step.teacher], split.train.inputs)
         gains = []
         for seed in _SEEDS:
@@ -99,7 +106,7 @@ def _distillation(family: Family, split: Split, files: Mapping[str, Path], tell:
             gains.append(found[1]["average_precision"] - found[0]["average_precision"])
         verdicts.append(_verdict(step.makes, gains))
     head = ["student", "seed", "AUC alone", "AUC distilled", "average precision alone", "average precision distilled"]
-    return _table(head, rows) + "\n".join(verdicts) + "\n"
+    return ["\n### Distillation\n", _table(head, rows) + "\n".join(verdicts) + "\n"] if steps else []
 
 
 def _verdict(name: str, gains: Sequence[float]) -> str:
@@ -132,7 +139,8 @@ def _provenance(repository: Path, name: str) -> dict[str, Report]:
 
 
 def _latencies(report: Report) -> list[str]:
-    return [f"{report[f'p50_us_{rows}']:.0f} / {report[f'p99_us_{rows}']:.0f}" for rows in BATCHES]
+    timed = [rows for rows in BATCHES if f"p50_us_{rows}" in report]
+    return [f"{report[f'p50_us_{rows}']:.0f} / {report[f'p99_us_{rows}']:.0f}" for rows in timed]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from inferstream import local
-from inferstream.models.evaluate import BATCHES
+from inferstream.models.evaluate import batches
 from inferstream.models.family import Array, Family, Report, Tell
 from inferstream.settings import TritonSettings
 from inferstream.triton import TritonModel, TritonServer
@@ -32,13 +32,14 @@ async def _timings(family: Family, url: str, models: Sequence[str], inputs: Arra
     server = TritonServer(url, settings)
     task = family.task()
     served = {name: TritonModel(server, name, "", task, settings) for name in models}
+    sizes = batches(family.max_batch_size)
     took: dict[tuple[str, int], list[float]] = {}
     for _ in range(_ROUNDS):
         for name, model in served.items():
-            for rows in BATCHES:
+            for rows in sizes:
                 took.setdefault((name, rows), []).extend(await _calls(model, family.input, inputs[:rows]))
     await server.stop()
-    return {name: _report({rows: took[name, rows] for rows in BATCHES}) for name in models}
+    return {name: _report({rows: took[name, rows] for rows in sizes}) for name in models}
 
 
 async def _calls(model: TritonModel, name: str, inputs: Array) -> list[float]:

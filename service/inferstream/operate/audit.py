@@ -170,7 +170,8 @@ def _print(report: Report, failures: Mapping[str, Sequence[str]], held: Mapping[
     parts = ", ".join(f"{count} {status}" for status, count in report.outcomes.items())
     console.print(f"{report.inputs} events, {sum(report.outcomes.values())} outcomes: {parts}")
     replayed = f", {report.replayed} events were replayed dead letters" if report.replayed else ""
-    console.print(f"{report.repeats} repeated, {report.aged} older than the events still held{replayed}")
+    partial = f", {report.partials} partial outcomes passed over" if report.partials else ""
+    console.print(f"{report.repeats} repeated, {report.aged} older than the events still held{replayed}{partial}")
     for failure, some in failures.items():
         console.print(f"[red]{failure}[/]" + (", among them:" if some else ""))
         for example in some:

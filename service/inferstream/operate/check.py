@@ -3,18 +3,21 @@
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
 
 from inferstream.app import check_topics, load_student, load_tasks, models_on_triton
-from inferstream.errors import InferstreamError, Unavailable
+from inferstream.errors import InferstreamError, ModelError, Unavailable
+from inferstream.events.outcome import Cause
 from inferstream.kafka import Admin
-from inferstream.settings import KafkaSettings, Settings
+from inferstream.settings import KafkaSettings, PipelineSettings, Settings
 from inferstream.tasks import Task
-from inferstream.triton import TritonModel, TritonServer
+from inferstream.tasks.streaming import StreamingTask
+from inferstream.triton import TritonModel, TritonServer, advice, tensors
 
 Level = Literal["ok", "warn", "fail"]
+_TRY_SECONDS = 10.0  # a first call may load or compile
 _MARKS = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
 
 
@@ -111,8 +114,9 @@ async def _server(url: str, settings: Settings, tasks: Mapping[str, Task], timeo
         version = await _patiently(server, timeout)
         findings.append(Finding("ok", "model server", f"{version} answers at {server.url}"))
         for name, task in tasks.items():
-            for asked, role in zip(models_on_triton(settings, name, task), ("model", "fallback model"), strict=False):
-                findings.append(await _model(server, settings, name, (role, *asked), task))
+            for role, asked in models_on_triton(settings, name, task).items():
+                words = role if role == "model" else f"{role} model"
+                findings += await _model(server, settings, name, (words, *asked), task)
     except InferstreamError as error:
         findings.append(Finding("fail", "model server", str(error)))
     finally:
@@ -133,23 +137,40 @@ async def _patiently(server: TritonServer, timeout: float) -> str:
 
 async def _model(
     server: TritonServer, settings: Settings, name: str, asked: tuple[str, str, str], task: Task
-) -> Finding:
+) -> list[Finding]:
     role, model_name, version = asked
     model = TritonModel(server, model_name, version, task, settings.triton)
     what = f"{role} '{model_name}{':' if version else ''}{version}' of '{name}'"
+    zeros = None if isinstance(task, StreamingTask) else tensors.row_of_zeros(task.inputs)
+    findings = []
     try:
         await model.check()
+        findings.append(Finding("ok", what, f"is ready and fits the task; {advice.capacity(model.config)}"))
+        if zeros is not None:
+            await model.infer(zeros, _TRY_SECONDS)
+    except ModelError as error:
+        findings.append(_tried(what, error, model.config))
     except InferstreamError as error:
-        return Finding("fail", what, str(error))
-    most = settings.pipelines[name].batching.max_batch_size
-    if most > model.max_batch_size:
-        return Finding(
-            "fail",
-            what,
-            f"takes {model.max_batch_size} rows at most, pipelines.{name}.batching.max_batch_size is {most}: "
-            "lower it, or raise the model's",
-        )
-    return Finding("ok", what, f"is ready and fits the task; up to {model.max_batch_size} rows a call")
+        findings.append(Finding("fail", what, str(error)))
+    if model.config is not None:
+        use = _use(settings.pipelines[name], name, version, task)._replace(is_warmed=zeros is not None)
+        findings += [Finding(found.level, what, found.text) for found in advice.advise(model.config, use)]
+    return findings
+
+
+def _tried(what: str, error: ModelError, config: Any) -> Finding:
+    """A row of zeros may be no good input, but whatever a model makes of it must be an answer."""
+    said = f"asked for a row of zeros: {error}"
+    if error.cause == Cause.MODEL_REJECTED:
+        return Finding("warn", what, said)
+    is_python = error.cause == Cause.MODEL_GARBAGE and config.backend == "python"
+    hint = "; a Python backend whose numpy is 2 gives empty outputs: install numpy<2 there" if is_python else ""
+    return Finding("fail", what, said + hint)
+
+
+def _use(pipeline: PipelineSettings, name: str, version: str, task: Task) -> advice.Use:
+    tightest_ms = min(slo_class.slo_ms for slo_class in pipeline.classes.values())
+    return advice.Use(name, tightest_ms, pipeline.batching.max_batch_size, version, isinstance(task, StreamingTask))
 
 
 def _patient(kafka: KafkaSettings, timeout: float) -> KafkaSettings:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from inferstream import local
+from inferstream.app import topics_of
 from inferstream.kafka import Admin
 from inferstream.settings import Settings, load
 
@@ -15,19 +16,18 @@ TOPIC_PARTITIONS = 4
 async def create_topics(settings: Settings) -> None:
     """The topics of all pipelines, for a broker of our own."""
     topics = {
-        topic: TOPIC_PARTITIONS
-        for pipeline in settings.pipelines.values()
-        for topic in (pipeline.input_topic, pipeline.output_topic, pipeline.dead_letter_topic)
+        topic: TOPIC_PARTITIONS for pipeline in settings.pipelines.values() for topic in topics_of(pipeline).values()
     }
     async with Admin(settings.kafka) as admin:
         await admin.create_topics(topics)
 
 
-async def run_up(folder: Path, kafka: local.KafkaKind, models: Path | None, settings: Path | None) -> int:
+async def run_up(folder: Path, kafka: local.KafkaKind, models: Path | None, settings: Path | None, traces: bool) -> int:
     """Start, or start again what has ended, create topics, say how to go on."""
     load(settings)  # a mistake in the settings is told before anything starts
     mended = local.mend(folder, kafka=kafka, progress=_tell)
-    stack = mended or local.up(folder, kafka=kafka, keep=True, model_repository=models, progress=_tell)
+    parts = local.ALL_PARTS if traces else local.PARTS
+    stack = mended or local.up(folder, kafka=kafka, parts=parts, keep=True, model_repository=models, progress=_tell)
     environ = environment(stack.endpoints)
     try:
         await create_topics(load(settings, {**os.environ, **environ}))
@@ -43,10 +43,13 @@ async def run_up(folder: Path, kafka: local.KafkaKind, models: Path | None, sett
 
 def environment(endpoints: local.Endpoints) -> dict[str, str]:
     """The variables that point the service at a local stack."""
-    return {
+    found = {
         "INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS": endpoints.kafka,
         "INFERSTREAM__TRITON__URL": endpoints.triton,
     }
+    if endpoints.traces:
+        found["INFERSTREAM__TELEMETRY__OTLP__ENDPOINT"] = f"http://{endpoints.traces}"
+    return found
 
 
 def run_status(folder: Path) -> int:

@@ -13,6 +13,11 @@ class Chosen(NamedTuple):
     settings: PipelineSettings
     group: str
 
+    @property
+    def task(self) -> str:
+        """Name of its task."""
+        return self.settings.task or self.name
+
 
 def choose(settings: Settings, name: str | None) -> Chosen:
     """The pipeline of that name, or the only one. Raises SettingsError."""

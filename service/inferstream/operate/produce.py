@@ -1,10 +1,11 @@
-"""produce: events for a pipeline's input topic, simulated or from a file, at a steady rate."""
+"""produce: events for a pipeline's input topic, its task's traffic or from a file, at a steady rate."""
 
 import asyncio
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -15,10 +16,10 @@ from inferstream import tasks
 from inferstream.errors import ContractMismatch, SettingsError
 from inferstream.events import codecs, headers
 from inferstream.kafka import Admin, KafkaSink
+from inferstream.operate.demo.shows import show_of
 from inferstream.operate.pipelines import Chosen, choose
 from inferstream.pipeline.interfaces import OutRecord
 from inferstream.settings import Settings
-from inferstream.traffic import stream
 
 _TICK = 0.005
 _MOST_AT_ONCE = 100  # events before the loop gets its turn to send them
@@ -37,10 +38,11 @@ class Plan(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """An event before it has a time: key, payload (or raw bytes for a broken one)."""
+    """An event before it has a time: key, payload (or raw bytes for a broken one), and what sets its time in ms."""
 
     key: bytes
     payload: Any
+    at: Callable[[int], None] = lambda timestamp_ms: None
 
 
 async def run_produce(settings: Settings, pipeline: str | None, plan: Plan) -> int:
@@ -82,7 +84,9 @@ async def _send(sink: KafkaSink, chosen: Chosen, drafts: Iterator[Draft], partit
         sent_before = sent
         for draft in itertools.islice(drafts, max(0, due - sent)):
             now_ms = int(time.time() * 1000)
-            record = OutRecord(draft.key, _encoded(codec, draft.payload, now_ms), given, now_ms)
+            draft.at(now_ms)
+            value = draft.payload if isinstance(draft.payload, bytes) else codec.encode(draft.payload)
+            record = OutRecord(draft.key, value, given, now_ms)
             sink.send(chosen.settings.input_topic, crc32(draft.key) % partitions, [record])
             sent += 1
         if sent < due:
@@ -90,26 +94,16 @@ async def _send(sink: KafkaSink, chosen: Chosen, drafts: Iterator[Draft], partit
         await asyncio.sleep(0 if due - sent_before == _MOST_AT_ONCE else _TICK)
 
 
-def _encoded(codec: codecs.Codec, payload: Any, now_ms: int) -> bytes:
-    if isinstance(payload, bytes):
-        return payload
-    if hasattr(payload, "timestamp_ms"):
-        payload.timestamp_ms = now_ms
-    return codec.encode(payload)
-
-
 def _drafts(chosen: Chosen, plan: Plan) -> Iterator[Draft]:
     if plan.file is not None:
         return iter(list(_from_file(plan.file, chosen)))
-    task_name = chosen.settings.task or chosen.name
-    if task_name != "fraud":
-        raise SettingsError(f"only task 'fraud' has simulated traffic, not '{task_name}': give events with --file")
-    return (Draft(event.card_id.encode(), event) for event, _ in stream(plan.seed))
+    show = show_of(chosen.task)
+    return (Draft(show.key(event), event, partial(show.at, event)) for event, _ in show.stream(plan.seed))
 
 
 def _from_file(file: Path, chosen: Chosen) -> Iterator[Draft]:
     """One JSON object a line. The event's type is not asked: what is wrong with it, the service shall find."""
-    id_field = tasks.load(chosen.settings.task or chosen.name, chosen.settings.options).event_id
+    id_field = tasks.load(chosen.task, chosen.settings.options).event_id
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:

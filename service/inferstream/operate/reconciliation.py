@@ -45,6 +45,8 @@ class Report(NamedTuple):
     replayed: int = 0
     repeated: Sequence[str] = ()
     """Some of those with repeats."""
+    partials: int = 0
+    """Partial outcomes: no outcomes, passed over."""
 
 
 class Reconciliation:
@@ -59,7 +61,7 @@ class Reconciliation:
         self._committed = bounds.committed
         self._tombstones_answered = tombstones == "dead_letter"
         self._by_status = {status.value: 0 for status in Status}
-        self._aged = self._repeats = self._inputs = self._replayed = 0
+        self._aged = self._repeats = self._inputs = self._replayed = self._partials = 0
         self._problems: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
         self._repeated: list[str] = []
@@ -67,7 +69,10 @@ class Reconciliation:
     def outcome(self, record: Record) -> None:
         """A record of the output topic; another group's, partial ones and tombstones passed on are none of ours."""
         id_ = headers.text(record.headers, headers.OUTCOME_ID)
-        if not id_.startswith(self._prefix) or any(name == headers.OUTCOME_PART for name, _ in record.headers):
+        if not id_.startswith(self._prefix):
+            return
+        if any(name == headers.OUTCOME_PART for name, _ in record.headers):
+            self._partials += 1
             return
         place = self._place(id_)
         partition = self._partitions.get(place[0]) if place else None
@@ -128,6 +133,7 @@ class Reconciliation:
             self._counts,
             self._replayed,
             self._repeated,
+            self._partials,
         )
 
     def _answered(self, partition: "_Partition", offset: int, id_: str, record: Record) -> None:

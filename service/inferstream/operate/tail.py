@@ -62,7 +62,7 @@ def describe(record: Record, show_data: bool) -> dict[str, Any]:
         "headers": shown_headers(record.headers, show_data),
         "bytes": None if record.value is None else len(record.value),
     }
-    if headers.OUTCOME in given or show_data:
+    if headers.OUTCOME in given or headers.OUTCOME_PART in given or show_data:
         described["value"] = schemaless(record.value, given.get(headers.CONTENT_TYPE, ""))
     return described
 
@@ -73,6 +73,8 @@ def line(record: Record, show_data: bool) -> Text:
     text = Text(f"{_time(record.timestamp)} {record.partition}/{record.offset} ")
     if headers.OUTCOME in given:
         return text.append(_outcome(record, given))
+    if headers.OUTCOME_PART in given:
+        return text.append(_partial(record, given))
     if dead_letter.CAUSE in given:
         why = [header_text(given.get(name, b"")) for name in (dead_letter.CAUSE, dead_letter.STAGE, dead_letter.DETAIL)]
         source = header_text(given.get(dead_letter.OUTCOME_ID, b""))
@@ -97,6 +99,18 @@ def _outcome(record: Record, given: Mapping[str, bytes | None]) -> Text:
     if body.get("cause"):
         text.append(printable(f" {body['cause']}"), "dim")
     return text.append(printable(f" {body.get('event_id') or ''}"), "dim")
+
+
+def _partial(record: Record, given: Mapping[str, bytes | None]) -> Text:
+    """What is there of an outcome that is still being made."""
+    number = header_text(given[headers.OUTCOME_PART])
+    text = Text(f"{f'part {number}':<13}", "cyan")
+    body = schemaless(record.value, header_text(given.get(headers.CONTENT_TYPE, b"")))
+    if not isinstance(body, dict):
+        return text.append(" a part that cannot be read", "red")
+    return text.append(printable(f" {_result(body.get('result'))}")).append(
+        printable(f" {body.get('event_id') or ''}"), "dim"
+    )
 
 
 def _latency(times: Any) -> str:

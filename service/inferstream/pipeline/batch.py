@@ -9,6 +9,7 @@ from typing import Any
 
 from inferstream.events.envelope import Event
 from inferstream.events.outcome import Cause
+from inferstream.pipeline.canary import Canary
 from inferstream.pipeline.infer import Infer, Missed, Tried
 from inferstream.pipeline.interfaces import Clock, Model
 from inferstream.pipeline.second import Second, Waiting, by_cause
@@ -23,7 +24,8 @@ _SOONEST_WAKE = 0.0005  # seconds; the loop's own timers are no finer
 class Batching:
     """The stage. `infer` answers events; `emit` takes those of one lane, in order.
 
-    What the model does not answer goes to the `second` model if there is one, then to the rest of the chain.
+    What the model does not answer goes to the `second` model if there is one, then to the rest of the chain. Some
+    events are asked of the `canary` first.
     """
 
     def __init__(
@@ -37,9 +39,11 @@ class Batching:
         clock: Clock,
         signals: Signals,
         second: Second | None = None,
+        canary: Canary | None = None,
     ) -> None:
         self._batcher = batcher
         self._second = second
+        self._canary = canary
         self._order: EmitOrder[Event] = EmitOrder()
         self._infer = infer
         self._models = models
@@ -49,9 +53,12 @@ class Batching:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._waited = signals.stage.cell(pipeline, "batch")
-        signals.queued.cell(pipeline).read = lambda: len(batcher) + (len(second) if second is not None else 0)
+        queues = [queue for queue in (batcher, second, canary) if queue is not None]
+        signals.queued.cell(pipeline).read = lambda: sum(len(queue) for queue in queues)
         signals.in_flight.cell(pipeline).read = lambda: batcher.in_flight
         signals.safety.cell(pipeline).read = lambda: batcher.safety
+        signals.busy.cell(pipeline, "expected").read = lambda: batcher.busy[0]
+        signals.busy.cell(pipeline, "actual").read = lambda: batcher.busy[1]
         signals.kept.cell(pipeline, "emit").read = lambda: reserve.emit
         signals.kept.cell(pipeline, "fallback").read = lambda: reserve.fallback
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -62,14 +69,22 @@ class Batching:
         live = [e for e in events if e.verdict is None and e.payload is not None]
         if len(live) < len(events):
             self._leave([e for e in events if e.verdict is not None or e.payload is None])
-        self._batcher.add(live)
+        self._batcher.add(live if self._canary is None else self._canary.take(live))
         self._send_due()
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing waits for a model, and no call to it is under way."""
+        waiting = len(self._batcher) + (len(self._canary) if self._canary is not None else 0)
+        return waiting == 0 and self._batcher.in_flight == 0
 
     def drop_partitions(self, partitions: set[int]) -> None:
         """Forget the events of partitions that are no longer ours."""
         self._batcher.drop(lambda event: event.record.partition in partitions)
         if self._second is not None:
             self._second.drop(partitions)
+        if self._canary is not None:
+            self._canary.drop(partitions)
         self._order.drop_partitions(partitions)
 
     async def stop(self) -> None:
@@ -82,6 +97,7 @@ class Batching:
 
     def _send_due(self) -> None:
         now = self._clock.monotonic()
+        ask_again = float("inf") if self._canary is None else self._ask_canary(self._canary, now)
         for number, model in enumerate(self._models):
             self._batcher.set_up(number, model.is_ready, model.instances)
         self._batcher.keep(self._reserve.emit, self._reserve.fallback)
@@ -90,11 +106,14 @@ class Batching:
             if plan.missed:
                 self._note_waiting(plan.missed, now)
                 is_up = any(model.is_ready for model in self._models)
-                self._miss(Missed(plan.missed, Cause.PREDICTED_LATE if is_up else Cause.MODEL_UNAVAILABLE))
+                missed = Missed(plan.missed, Cause.PREDICTED_LATE if is_up else Cause.MODEL_UNAVAILABLE)
+                if self._canary is not None:
+                    self._canary.model_missed(missed)
+                self._miss(missed)
             if plan.call is None:
                 break
             self._start(self._make(plan.call, now))
-        wake_at = plan.wake_at if plan.wake_at is not None else float("inf")
+        wake_at = min(ask_again, plan.wake_at if plan.wake_at is not None else float("inf"))
         if self._second is not None:
             wake_at = min(wake_at, self._ask_second(self._second, now))
         if self._timer is not None:
@@ -114,6 +133,15 @@ class Batching:
                 return plan.wake_at if plan.wake_at is not None else float("inf")
             self._start(self._make_second(second, plan.call))
 
+    def _ask_canary(self, canary: Canary, now: float) -> float:
+        """Send what is due to the canary, and what it cannot make to the model's queue; when to look again."""
+        while True:
+            plan = canary.next(now, self._reserve)
+            self._batcher.add(plan.missed)
+            if plan.call is None:
+                return plan.wake_at if plan.wake_at is not None else float("inf")
+            self._start(self._make_canary(canary, plan.call, now))
+
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -127,6 +155,8 @@ class Batching:
             tried = await self._infer.by_model(call.events, model, call.deadline)
         finally:
             self._batcher.done(call, self._clock.monotonic(), tried.was_answered)
+        if self._canary is not None:
+            self._canary.model_did(call, tried)
         missed = tried.missed
         if tried.refused:
             self._send_due()  # to find who is at fault takes calls of its own; the others need not wait
@@ -153,6 +183,15 @@ class Batching:
         self._leave(_without([waiting.event for waiting in call.events], (), tried.missed))
         for part in tried.missed:
             self._start(self._fall_back(part))
+        self._send_due()
+
+    async def _make_canary(self, canary: Canary, call: Call[Event], now: float) -> None:
+        """A call to the canary. What it does not answer is asked of the model."""
+        self._note_waiting(call.events, now)
+        tried = await self._infer.by_canary(call.events, canary.models[call.endpoint], call.deadline)
+        left = canary.done(call, tried, self._clock.monotonic())
+        self._batcher.add(left)
+        self._leave(_without(call.events, left, ()))
         self._send_due()
 
     async def _fall_back(self, missed: Missed) -> None:

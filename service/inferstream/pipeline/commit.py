@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Container, Iterator, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from inferstream.errors import Unavailable
 from inferstream.events.envelope import Event, Slice
@@ -12,9 +12,12 @@ from inferstream.signals import Signals
 _PAUSE_SECONDS = 0.2
 
 
-class _Assignment(NamedTuple):
+@dataclass
+class _Assignment:
     epoch: int
     tracker: OffsetTracker
+    taken_ms: int | None = None
+    """Timestamp of the last record taken."""
 
 
 class Commit:
@@ -40,6 +43,7 @@ class Commit:
         self._committing = asyncio.Lock()
         self._passed = signals.committed.cell(pipeline)
         self._errors = signals.commit_errors.cell(pipeline)
+        self._stage = signals.stage.cell(pipeline, "commit")
         self._rebalances = signals.rebalances.cell(pipeline)
         signals.unsettled.cell(pipeline).read = lambda: self._unsettled
         signals.partitions.cell(pipeline).read = lambda: len(self._assignments)
@@ -51,8 +55,13 @@ class Commit:
 
     def partitions(self) -> Iterator[tuple[int, int, int, int]]:
         """Of each: number, epoch, records taken under it, and how many of these are unsettled."""
-        for number, (epoch, tracker) in self._assignments.items():
-            yield number, epoch, tracker.taken, tracker.unsettled
+        for number, assignment in self._assignments.items():
+            tracker = assignment.tracker
+            yield number, assignment.epoch, tracker.taken, tracker.unsettled
+
+    def last_timestamps_ms(self) -> dict[int, int]:
+        """Of the last record taken from each partition, under its present epoch."""
+        return {number: a.taken_ms for number, a in self._assignments.items() if a.taken_ms is not None}
 
     def assigned(self, partitions: Mapping[int, int]) -> None:
         """Follow these partitions under these epochs."""
@@ -68,6 +77,7 @@ class Commit:
             return False
         assignment.tracker.track([record.offset for record in taken.records])
         self._unsettled += len(taken.records)
+        assignment.taken_ms = taken.records[-1].timestamp
         return True
 
     def settle(self, events: list[Event]) -> None:
@@ -138,11 +148,14 @@ class Commit:
             }
             if not due:
                 return True
+            began = asyncio.get_running_loop().time()
             try:
                 await self._take_offsets(due)
             except Unavailable:
                 self._errors.add()
                 return False
             self._committed.update(due)
-            self._passed.add(sum(a.tracker.take_advanced() for p, a in self._assignments.items() if p in due))
+            passed = sum(a.tracker.take_advanced() for p, a in self._assignments.items() if p in due)
+            self._passed.add(passed)
+            self._stage.observe(asyncio.get_running_loop().time() - began, passed)
             return True

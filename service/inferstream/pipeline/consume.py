@@ -7,6 +7,7 @@ from inferstream.events.envelope import Event, Slice
 from inferstream.pipeline.commit import Commit
 from inferstream.pipeline.decode import Decode
 from inferstream.pipeline.interfaces import Clock, Source
+from inferstream.pipeline.traces import Tracer
 from inferstream.signals import Signals
 
 _CHUNK = 256  # records handled before the loop gets its turn: a few milliseconds at most
@@ -26,8 +27,10 @@ class Consume:
         max_unsettled: int,
         clock: Clock,
         signals: Signals,
+        traces: Tracer,
     ) -> None:
         self._source = source
+        self._traces = traces
         self._decode = decode
         self._commit = commit
         self._submit = submit
@@ -36,6 +39,7 @@ class Consume:
         self._taking_since: float | None = None
         self._clock = clock
         self._records = signals.records.cell(pipeline)
+        self._stage = signals.stage.cell(pipeline, "consume")
 
     def stop(self) -> None:
         """Take no more."""
@@ -67,7 +71,9 @@ class Consume:
             if self._stopping or not self._commit.track(chunk):
                 continue
             self._records.add(len(chunk.records))
+            self._stage.observe(self._age(chunk), len(chunk.records))
             events, skipped = self._decode.slice_events(chunk)
+            self._traces.taken(events)
             if skipped:
                 self._commit.settle_offsets(chunk.partition, chunk.epoch, skipped)
             waiting += events
@@ -78,6 +84,11 @@ class Consume:
                 await self._commit.until_unsettled_below(self._max_unsettled)
         if waiting:
             self._submit(waiting)
+
+    def _age(self, chunk: Slice) -> float:
+        """Seconds from the record's timestamp until it was taken, of the one in the middle."""
+        timestamp_ms = chunk.records[len(chunk.records) // 2].timestamp
+        return max(0.0, (self._clock.unix_ms() - timestamp_ms) / 1000)
 
 
 def _chunks(taken: Sequence[Slice]) -> Iterator[Slice]:

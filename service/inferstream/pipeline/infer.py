@@ -3,8 +3,10 @@
 Who asks when is `batch`'s business; a call that fails tells it what is left to be answered, and why.
 """
 
+import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from inferstream.events.envelope import Event, Provenance, Verdict
 from inferstream.events.outcome import Answerer, Cause, Status
 from inferstream.pipeline.interfaces import Clock, Model
 from inferstream.pipeline.isolate import isolate
+from inferstream.pipeline.traces import Tracer
 from inferstream.policy.reserve import Reserve
 from inferstream.policy.retry import RetryBudget
 from inferstream.signals import Signals
@@ -26,14 +29,14 @@ _BISECT_PAUSE = 1.0  # seconds; a stream of refused batches must not multiply th
 _UNUSABLE = Verdict(
     Status.DEAD_LETTERED, Cause.UNUSABLE_FEATURES, "infer", "the event gives a model input that is not finite"
 )
-_REJECTED = Verdict(Status.DEAD_LETTERED, Cause.MODEL_REJECTED, "infer", "the model refuses this event by itself too")
+REJECTED = Verdict(Status.DEAD_LETTERED, Cause.MODEL_REJECTED, "infer", "the model refuses this event by itself too")
 _UNEQUAL = Verdict(
     Status.DEAD_LETTERED,
     Cause.TASK_FAILED,
     "infer",
     "its tensors have another shape than its batch's; the task must pad",
 )
-_TRY_AGAIN = frozenset({Cause.MODEL_UNAVAILABLE, Cause.MODEL_ERROR})
+TRY_AGAIN = frozenset({Cause.MODEL_UNAVAILABLE, Cause.MODEL_ERROR})
 
 
 class Answer(NamedTuple):
@@ -79,11 +82,13 @@ class Infer:
         pipeline: str,
         task: Task,
         chain: Chain,
-        decide: Callable[[Answer], None],
+        decide: Callable[[Answer], Awaitable[None]],
         reserve: Reserve,
         clock: Clock,
         signals: Signals,
+        traces: Tracer,
     ) -> None:
+        self._traces = traces
         self._task = task
         self._chain = chain
         self._decide = decide
@@ -91,22 +96,26 @@ class Infer:
         self._clock = clock
         self._retries = RetryBudget()
         self._bisected_at = -math.inf
+        # Nobody comes after the model: what it misses need not be decoded to find that out, least of all in overload.
+        self._is_last = task.off_loop and chain.student is None and type(task).rules is Task.rules
         self._rules = Answerer("rules", type(task).__name__, __version__)
         self._rows = signals.batch_rows.cell(pipeline)
         self._stage = signals.stage.cell(pipeline, "infer")
+        self._failed = partial(signals.failed_calls.cell, pipeline)
         self._retried = signals.retries.cell(pipeline)
         self._results = {result: signals.batches.cell(pipeline, result) for result in ("scored", "fallback")}
 
     async def by_model(self, events: list[Event], model: Model, deadline: float) -> Tried:
         """One call to the model."""
         self._retries.called()
-        usable, tensors = self._usable(events)
+        usable, tensors = await self._usable(events)
         if not usable:
             return Tried(False)
         try:
             await self._call(usable, tensors, model, deadline)
         except ModelError as error:
             cause = Cause(error.cause)
+            self._failed(cause.value).add()
             if cause is Cause.MODEL_REJECTED:
                 return Tried(True, refused=usable)
             again = self._may_try_again(usable, cause)
@@ -115,9 +124,22 @@ class Infer:
             return Tried(False, again=again, missed=[Missed(missed, cause)] if missed else [])
         return Tried(True)
 
+    async def by_canary(self, events: list[Event], model: Model, deadline: float) -> Tried:
+        """One call to the canary, within half of the time there is. What it does not answer is `missed`."""
+        usable, tensors = await self._usable(events)
+        if not usable:
+            return Tried(False)
+        now = self._clock.monotonic()
+        try:
+            await self._call(usable, tensors, model, now + (deadline - now) / 2)
+        except ModelError as error:
+            cause = Cause(error.cause)
+            return Tried(cause is Cause.MODEL_REJECTED, missed=[Missed(usable, cause)])
+        return Tried(True)
+
     async def by_second(self, parts: Sequence[Missed], model: Model, deadline: float) -> Tried:
         """One call to the second model, for events that the first does not answer. It is not tried again."""
-        usable, tensors = self._usable([event for part in parts for event in part.events])
+        usable, tensors = await self._usable([event for part in parts for event in part.events])
         if not usable:
             return Tried(False)
         started = self._clock.monotonic()
@@ -135,7 +157,7 @@ class Infer:
             given, said = ({name: array[rows] for name, array in part.items()} for part in (tensors, outputs))
             if rows:
                 provenance = Provenance(answerer, started, int(took * 1e6), cause)
-                self._decide(Answer([usable[row] for row in rows], given, said, provenance))
+                await self._decide(Answer([usable[row] for row in rows], given, said, provenance))
         return Tried(True)
 
     async def without_model(self, missed: Missed) -> None:
@@ -151,7 +173,7 @@ class Infer:
             else:
                 chained.append(event)
         began = self._clock.monotonic()
-        usable, tensors = self._usable(chained)
+        usable, tensors = (chained, {}) if self._is_last else await self._usable(chained)
         if not usable:
             return
         await self._answer_in_process(usable, tensors, cause)
@@ -166,18 +188,20 @@ class Infer:
                 pass  # the rules answer; the outcome says so
             else:
                 took = int((self._clock.monotonic() - started) * 1e6)
-                self._decide(Answer(usable, tensors, outputs, Provenance(answerer, started, took, cause)))
+                await self._decide(Answer(usable, tensors, outputs, Provenance(answerer, started, took, cause)))
                 return
-        self._decide(Answer(usable, tensors, None, Provenance(self._rules, started, 0, cause)))
+        await self._decide(Answer(usable, tensors, None, Provenance(self._rules, started, 0, cause)))
 
     async def _call(self, events: list[Event], tensors: Tensors, model: Model, deadline: float) -> None:
         started = self._clock.monotonic()
-        outputs, answerer = await model.infer(tensors, self._timeout(deadline, started))
+        call = self._traces.call(events, model.url)
+        traceparent = None if call is None else call.context.header()
+        outputs, answerer = await model.infer(tensors, self._timeout(deadline, started), traceparent)
         took = self._clock.monotonic() - started
         self._rows.observe(len(events))
         self._stage.observe(took, len(events))
         self._results["scored"].add()
-        self._decide(Answer(events, tensors, outputs, Provenance(answerer, started, int(took * 1e6))))
+        await self._decide(Answer(events, tensors, outputs, Provenance(answerer, started, int(took * 1e6), call=call)))
 
     def _timeout(self, deadline: float, now: float) -> float:
         """Of a call: what is left, less what the rest of the chain and the outcome need."""
@@ -186,9 +210,9 @@ class Infer:
     async def bisect(self, refused: Sequence[Event], model: Model, deadline: float) -> list[Missed]:
         """The model refused the batch: find the events at fault by halving, so that they cost only themselves."""
         now = self._clock.monotonic()
-        events, tensors = self._usable(list(refused))
+        events, tensors = await self._usable(list(refused))
         if len(events) == 1:
-            events[0].verdict = _REJECTED
+            events[0].verdict = REJECTED
             return []
         if now - self._bisected_at < _BISECT_PAUSE:
             return [Missed(events, Cause.MODEL_REJECTED)] if events else []
@@ -206,7 +230,7 @@ class Infer:
                     if error.cause != Cause.MODEL_REJECTED:
                         missed.append(Missed(events[half], Cause(error.cause)))
                     elif half.stop - half.start == 1:
-                        events[half.start].verdict = _REJECTED
+                        events[half.start].verdict = REJECTED
                     else:
                         parts.append(half)
         self._bisected_at = self._clock.monotonic()
@@ -214,7 +238,7 @@ class Infer:
 
     def _may_try_again(self, events: list[Event], cause: Cause) -> list[Event]:
         """Events that go back to the queue: once each, while they have time, and few of all calls."""
-        if cause not in _TRY_AGAIN:
+        if cause not in TRY_AGAIN:
             return []
         soonest = self._clock.monotonic() + self._reserve.emit + 2 * self._reserve.fallback
         again = [event for event in events if event.attempts == 1 and event.deadline > soonest]
@@ -229,8 +253,13 @@ class Infer:
         tensors = self._task.tensors([event.payload for event in events])
         return as_declared(self._task.inputs, tensors, len(events))
 
-    def _usable(self, events: list[Event]) -> tuple[list[Event], Tensors]:
+    async def _usable(self, events: list[Event]) -> tuple[list[Event], Tensors]:
         """The events whose features are finite, and their tensors; the others become dead letters."""
+        if self._task.off_loop:
+            return await asyncio.to_thread(self._finite, events)
+        return self._finite(events)
+
+    def _finite(self, events: list[Event]) -> tuple[list[Event], Tensors]:
         if not events:
             return [], {}
         parts = isolate(events, lambda rows: self._tensors(events[rows]), "infer")

@@ -1,7 +1,7 @@
 """What the data path needs from outside. Adapters implement these; fakes pass the same contract suites."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 from inferstream.events.envelope import Slice
 from inferstream.events.headers import Headers
 from inferstream.events.outcome import Answerer
+from inferstream.events.timeline import Timeline
 from inferstream.tasks import Tensors
 
 
@@ -169,8 +170,43 @@ class Model(Protocol):
     def instances(self) -> int:
         """Batches it computes at once."""
 
-    async def infer(self, tensors: Tensors, timeout: float) -> Prediction:
-        """Answer all rows within `timeout` seconds. Raises ModelError; never returns other rows or shapes."""
+    @property
+    def url(self) -> str:
+        """Where it is, as host:port; empty in the process."""
+
+    async def infer(self, tensors: Tensors, timeout: float, traceparent: bytes | None = None) -> Prediction:
+        """Answer all rows within `timeout` seconds. Raises ModelError; never returns other rows or shapes.
+
+        `traceparent` makes the server's own spans children of ours; given only for calls that leave a trace.
+        """
 
     async def stop(self) -> None:
         """Release everything. Idempotent."""
+
+
+class StreamingModel(Protocol):
+    """A model that answers a row piece by piece, for many rows at once."""
+
+    @property
+    def is_ready(self) -> bool:
+        """As `Model.is_ready`."""
+
+    @property
+    def url(self) -> str:
+        """As `Model.url`."""
+
+    def stream(
+        self, tensors: Tensors, timeout: float, traceparent: bytes | None = None
+    ) -> AsyncGenerator[Prediction, None]:
+        """The answers to one row, arrays [1, *shape], as they come; ends when the model says that there are no more.
+
+        Raises ModelError; with `model_timeout` if there are more after `timeout` seconds. Then, and when the generator
+        is closed before its end, the server is told to stop.
+        """
+
+
+class Spans(Protocol):
+    """Takes what is told of events whose traces are kept."""
+
+    def offer(self, way: Timeline) -> None:
+        """Never blocks; what it has no room for is counted as dropped."""

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from inferstream.events.envelope import Event, Verdict
 from inferstream.events.outcome import Cause, Status
-from inferstream.tasks.task import WrongTensor
+from inferstream.tasks.task import Unusable, WrongTensor
 
 T = TypeVar("T")
 
@@ -23,11 +23,16 @@ def _halve(events: Sequence[Event], rows: slice, work: Callable[[slice], T], sta
         return [(rows, work(rows))]
     except Exception as error:
         if rows.stop - rows.start <= 1:
-            why = str(error) if isinstance(error, WrongTensor) else type(error).__name__
-            detail = f"the task's code failed on this event ({why})"
             for event in events[rows]:
-                event.verdict = Verdict(Status.DEAD_LETTERED, Cause.TASK_FAILED, stage, detail)
+                event.verdict = _verdict(error, stage)
             return []
     middle = (rows.start + rows.stop) // 2
     first = _halve(events, slice(rows.start, middle), work, stage)
     return first + _halve(events, slice(middle, rows.stop), work, stage)
+
+
+def _verdict(error: Exception, stage: str) -> Verdict:
+    if isinstance(error, Unusable):
+        return Verdict(Status.DEAD_LETTERED, Cause.INVALID, stage, str(error))
+    why = str(error) if isinstance(error, WrongTensor) else type(error).__name__
+    return Verdict(Status.DEAD_LETTERED, Cause.TASK_FAILED, stage, f"the task's code failed on this event ({why})")

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from inferstream import __version__
-from inferstream.events import headers
+from inferstream.events import headers, trace_context
 from inferstream.events.codecs import Codec
 from inferstream.events.dead_letter import (
     BODY_OMITTED,
@@ -52,7 +52,7 @@ class OutcomeWriter:
     def __init__(self, route: Route, task: Task, codec: Codec) -> None:
         self._route = route
         self._encode = codec.encode
-        self._event_id = _reader_of_ids(task)
+        self._event_id = reader_of_ids(task)
         self._id_prefix = outcome_id(route.group, route.input_topic, 0, 0)[: -len("0/0")]
         self._headers = {
             status: [
@@ -107,6 +107,8 @@ class OutcomeWriter:
                 continue
             event.status = status
             key, inherited = record.key, record.headers
+            if event.trace is not None:
+                inherited = trace_context.replaced(inherited, event.trace.context)
             out = OutRecord(key, value, [*own, (headers.OUTCOME_ID, id_.encode())], now_ms)
             if inherited or len(value) + (0 if key is None else len(key)) > limit - _OWN_BYTES:
                 fitting = _within(limit, _inheriting(out, inherited))
@@ -138,7 +140,10 @@ class OutcomeWriter:
             detail=verdict.detail or None,
         )
         own = [*self._headers[verdict.status], (headers.OUTCOME_ID, id_.encode())]
-        out = _inheriting(OutRecord(record.key, self._encode(outcome), own, now_ms), record.headers)
+        inherited: headers.Headers = record.headers
+        if event.trace is not None:
+            inherited = trace_context.replaced(inherited, event.trace.context)
+        out = _inheriting(OutRecord(record.key, self._encode(outcome), own, now_ms), inherited)
         return _within(limit, out) or _bare(out)
 
 
@@ -172,7 +177,7 @@ class LetterWriter:
         return _letter_within(limit, OutRecord(record.key, record.value, added, at_ms), len(record.headers))
 
 
-def _reader_of_ids(task: Task) -> Callable[[Any], str | None]:
+def reader_of_ids(task: Task) -> Callable[[Any], str | None]:
     """How the task's events are asked what people call them."""
     name = task.event_id
     if name is None:

@@ -1,7 +1,7 @@
 """One pipeline: the stages joined in the order of the data path, and its life from start to drained."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -9,27 +9,39 @@ import msgspec
 from inferstream.events import codecs
 from inferstream.events.envelope import Event
 from inferstream.pipeline.batch import Batching
+from inferstream.pipeline.canary import Canary
 from inferstream.pipeline.commit import Commit
 from inferstream.pipeline.consume import Consume
 from inferstream.pipeline.decide import decide
 from inferstream.pipeline.decode import Decode, Decoding
 from inferstream.pipeline.deliver import AtLeastOnce, Delivery
+from inferstream.pipeline.drift import DriftWatch
 from inferstream.pipeline.emit import Emit
+from inferstream.pipeline.generate import Generate
 from inferstream.pipeline.infer import Answer, Chain, Infer
-from inferstream.pipeline.interfaces import Clock, Model, Notes, Sink, Source, Transactions
+from inferstream.pipeline.interfaces import Clock, Model, Notes, Sink, Source, StreamingModel, Transactions
 from inferstream.pipeline.outcomes import Route
+from inferstream.pipeline.partials import Partials, Stream
 from inferstream.pipeline.quarantine import Quarantine
 from inferstream.pipeline.second import Second, Waiting
+from inferstream.pipeline.shadow import Shadow, Shadowing
+from inferstream.pipeline.streams import Streaming
+from inferstream.pipeline.traces import NoTraces, Tracer, Traces, Tracing
 from inferstream.pipeline.transact import ExactlyOnce
 from inferstream.pipeline.transact import Ports as TransactPorts
 from inferstream.pipeline.watch import Watch
 from inferstream.policy.batcher import Batcher, Limits, SloClass
 from inferstream.policy.deadline import Deadlines
+from inferstream.policy.drift import Reference
 from inferstream.policy.latency import LatencyModel
 from inferstream.policy.reserve import Reserve
+from inferstream.policy.retry import RetryBudget
+from inferstream.policy.rollout import Split, StopRule
+from inferstream.policy.streams import StreamQueue
 from inferstream.settings import PipelineSettings
 from inferstream.signals import Distribution, Signals, slo_bounds
 from inferstream.tasks import Task
+from inferstream.tasks.streaming import StreamingTask
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -47,6 +59,16 @@ class Ports(msgspec.Struct, frozen=True):
     """Beside the input topic's offsets; where quarantine is told of and lifted."""
     transactions: Transactions | None = None
     """Given: exactly once, and the sink is not used."""
+    reference: Reference | None = None
+    """Given: what the model sees and says is held against it."""
+    tracing: Tracing | None = None
+    """Given: some events leave traces."""
+    streaming_models: Sequence[StreamingModel] = ()
+    """For a task whose model streams: the model at each endpoint, instead of `models`."""
+    canary_models: Sequence[Model] = ()
+    shadow_models: Sequence[Model] = ()
+    shadow_partitions: int = 0
+    """Of the topic that the shadow's scores go to."""
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -69,6 +91,7 @@ class Pipeline:
         for slo_class, slo_ms in deadlines.classes.items():
             bounds = slo_bounds(slo_ms / 1000)
             signals.latency.cell(name, slo_class, make=lambda bounds=bounds: Distribution(bounds))  # type: ignore[misc]
+        signals.expect(name, deadlines.classes)
         self._source, self._sink = ports.source, ports.sink
         self._task, self._timing, self._clock = task, timing, clock
         self._decide_stage = signals.stage.cell(name, "decide")
@@ -87,24 +110,30 @@ class Pipeline:
         if ports.transactions is not None:
             transact_ports = TransactPorts(ports.transactions, ports.source, self._commit, self._forget)
             delivery = self._exactly_once = ExactlyOnce(route, transact_ports, timing.fenced_pause)
-        self._emit = Emit(route, task, codec, delivery, reserve, clock, signals)
+        traces: Tracer = NoTraces()
+        if ports.tracing is not None:
+            traces = Traces(route, ports.tracing, clock, signals)
+        self._emit = Emit(route, task, codec, delivery, reserve, clock, signals, traces)
         self._quarantine = Quarantine(name, settings.dead_letter_limit, ports.source, ports.notes, clock, signals)
         self._emit.when_settled(self._settled)
         chain = Chain(ports.student, {name: c.on_miss for name, c in settings.classes.items()})
-        infer = Infer(name, task, chain, self._decided, reserve, clock, signals)
-        batcher = _batcher(settings, len(ports.models))
-        second = Second(_second_batcher(settings, ports), ports.second_models, chain.on_miss)
-        self._batching = Batching(
-            name,
-            batcher,
-            infer,
-            ports.models,
-            self._emit.part,
-            reserve,
-            clock,
-            signals,
-            second if ports.second_models else None,
-        )
+        infer = Infer(name, task, chain, self._decided, reserve, clock, signals, traces)
+        made = (settings, infer, self._emit.part, reserve, ports)
+        self._canary = _canary(route, settings, ports)
+        self._shadow: Shadow | None = None
+        self._batching: Batching | Streaming
+        if isinstance(task, StreamingTask):
+            partials = Partials(route, task, codec, ports.sink, clock, signals)
+            # Streams are long and few: a server that dies takes all of its own along, and each may be tried again.
+            retries = RetryBudget(most=settings.batching.max_streams, at_first=settings.batching.max_streams)
+            generate = Generate(route, task, partials, reserve, clock, signals, retries, traces)
+            self._batching = _streaming(name, generate, *made)
+        else:
+            batching = self._batching = _batching(name, self._canary, *made)
+            if ports.shadow_models:
+                split = Split("shadow", settings.shadow.share)
+                to = Shadowing(settings.shadow.topic, ports.shadow_partitions, split, lambda: batching.is_idle)
+                self._shadow = Shadow(route, task, codec, to, ports)
         decoding = _decoding(task, settings)
         self._decode = Decode(name, decoding, deadlines, clock, signals)
         self._consume = Consume(
@@ -116,9 +145,11 @@ class Pipeline:
             settings.batching.max_queued,
             clock,
             signals,
+            traces,
         )
         watched = (ports.source, self._consume, self._emit, self._commit)
         self._watch = Watch(name, watched, timing.stuck_after, clock, signals)
+        self._drift = None if ports.reference is None else DriftWatch(name, ports.reference, signals)
 
     def _submit(self, events: list[Event]) -> None:
         self._quarantine.taken(events)
@@ -128,12 +159,24 @@ class Pipeline:
         self._quarantine.settled(events)
         self._commit.settle(events)
 
-    def _decided(self, answer: Answer) -> None:
+    async def _decided(self, answer: Answer) -> None:
         """decide: what the model or the chain said becomes results or verdicts."""
         started = self._clock.monotonic()
-        decide(self._task, answer)
+        if self._task.off_loop:
+            await asyncio.to_thread(decide, self._task, answer)
+        else:
+            decide(self._task, answer)
+        if self._drift is not None:
+            self._drift.saw(answer)
         count = len(answer.events)
         self._decide_stage.observe((self._clock.monotonic() - started) / count, count)
+        if self._shadow is not None:
+            self._shadow.offer(answer)
+
+    def resume_canary(self) -> None:
+        """Let a stopped canary go on."""
+        if self._canary is not None:
+            self._canary.resume()
 
     @property
     def stuck(self) -> str | None:
@@ -144,8 +187,8 @@ class Pipeline:
         """Join the group and work until `drain` has ended or something fails for good (then that is raised)."""
         await self._source.start(self)
         self.is_joined = True
-        stages = (self._consume, self._commit, self._quarantine, self._watch)
-        tasks = [asyncio.create_task(stage.run()) for stage in stages]
+        stages = (self._consume, self._commit, self._quarantine, self._watch, self._drift, self._shadow)
+        tasks = [asyncio.create_task(stage.run()) for stage in stages if stage is not None]
         try:
             failures = [self._emit.failure, self._batching.failed]
             if self._exactly_once is not None:
@@ -214,13 +257,56 @@ class Pipeline:
             await self._source.commit(offsets)
 
 
-def _batcher(settings: PipelineSettings, endpoints: int) -> Batcher[Event]:
-    classes = [
+Emitting = Callable[[list[Event]], None]
+
+
+def _canary(route: Route, settings: PipelineSettings, ports: Ports) -> Canary | None:
+    if not ports.canary_models:
+        return None
+    rule = StopRule(settings.canary.max_excess, settings.canary.window)
+    split, batcher = Split("canary", settings.canary.share), _batcher(settings, len(ports.canary_models))
+    return Canary(route, batcher, ports.canary_models, split, rule, ports.signals)
+
+
+def _batching(
+    name: str,
+    canary: Canary | None,
+    settings: PipelineSettings,
+    infer: Infer,
+    emit: Emitting,
+    reserve: Reserve,
+    ports: Ports,
+) -> Batching:
+    batcher = _batcher(settings, len(ports.models))
+    on_miss = {name: c.on_miss for name, c in settings.classes.items()}
+    second = Second(_second_batcher(settings, ports), ports.second_models, on_miss) if ports.second_models else None
+    return Batching(name, batcher, infer, ports.models, emit, reserve, ports.clock, ports.signals, second, canary)
+
+
+def _streaming(
+    name: str,
+    generate: Generate,
+    settings: PipelineSettings,
+    infer: Infer,
+    emit: Emitting,
+    reserve: Reserve,
+    ports: Ports,
+) -> Streaming:
+    models = ports.streaming_models
+    queue: StreamQueue[Stream] = StreamQueue(_slo_classes(settings), settings.batching.max_streams, len(models))
+    return Streaming(name, queue, generate, infer, models, emit, reserve, ports.clock, ports.signals)
+
+
+def _slo_classes(settings: PipelineSettings) -> list[SloClass]:
+    return [
         SloClass(name, c.slo_ms / 1000, c.reserved_share, c.on_miss == "score_late")
         for name, c in settings.classes.items()
     ]
+
+
+def _batcher(settings: PipelineSettings, endpoints: int) -> Batcher[Event]:
     limits = Limits(settings.batching.max_batch_size)
-    return Batcher(classes, LatencyModel(), limits, [1] * endpoints)
+    return Batcher(_slo_classes(settings), LatencyModel(), limits, [1] * endpoints)
 
 
 def _second_batcher(settings: PipelineSettings, ports: Ports) -> Batcher[Waiting]:

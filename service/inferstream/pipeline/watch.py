@@ -8,6 +8,7 @@ from inferstream.pipeline.commit import Commit
 from inferstream.pipeline.consume import Consume
 from inferstream.pipeline.emit import Emit
 from inferstream.pipeline.interfaces import Clock, Source
+from inferstream.policy.lag import Lag
 from inferstream.policy.progress import Progress, Seen
 from inferstream.signals import Signals
 
@@ -32,6 +33,8 @@ class Watch:
         self._patience = patience
         self._progress = Progress(patience)
         self._clock = clock
+        self._lag, self._lagging = Lag(), set[int]()
+        self._pipeline, self._signals = pipeline, signals
         self._behind = signals.behind.cell(pipeline)
         self._stuck: str | None = None
 
@@ -53,8 +56,16 @@ class Watch:
                 self._stuck = None
                 continue
             self._behind.set(sum(behind.values()))
+            self._show_lag(self._lag.look(behind, self._commit.last_timestamps_ms(), self._clock.unix_ms()))
             seen = self._seen(behind)
             self._stuck = self._progress.look(seen, self._clock.monotonic())
+
+    def _show_lag(self, seconds: Mapping[int, float]) -> None:
+        for partition in self._lagging - seconds.keys():  # not ours any more
+            self._signals.lag.drop(self._pipeline, str(partition))
+        for partition, each in seconds.items():
+            self._signals.lag.cell(self._pipeline, str(partition)).set(each)
+        self._lagging = set(seconds)
 
     def _seen(self, behind: Mapping[int, int]) -> dict[int, Seen]:
         is_full = self._consume.is_full

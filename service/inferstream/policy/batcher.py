@@ -98,6 +98,11 @@ class Batcher(Generic[E]):
         return self._latency.safety
 
     @property
+    def busy(self) -> tuple[float, float]:
+        """Seconds that answered batches were expected to take, and that they took, in sum."""
+        return self._latency.expected_seconds, self._latency.actual_seconds
+
+    @property
     def in_flight(self) -> int:
         """Calls under way."""
         return sum(endpoint.in_flight for endpoint in self._endpoints)

@@ -35,6 +35,8 @@ class LatencyModel:
         self.alpha, self.beta = alpha, beta
         self.correction = 1.0
         self._ratio = Quantile(0.99, 1.3, 0.05)
+        self.expected_seconds = self.actual_seconds = 0.0
+        """Of all batches observed, in sum."""
         self._n = self._b = self._bb = self._t = self._bt = 0.0
         self._until_refit = _REFIT_EVERY
 
@@ -58,6 +60,8 @@ class LatencyModel:
 
     def observe(self, rows: int, seconds: float) -> None:
         """A batch was answered after keeping the backend busy for so long."""
+        self.expected_seconds += self.mean(rows)
+        self.actual_seconds += seconds
         ratio = seconds / self.mean(rows)
         self._correct(ratio, _SURPRISED_GAIN if ratio > 2 or ratio < 0.5 else _GAIN)
         self._spread(ratio)

@@ -4,9 +4,9 @@
 class RetryBudget:
     """A bucket that each call fills a little and each retry empties by one."""
 
-    def __init__(self, share: float = 0.1, most: float = 10.0) -> None:
+    def __init__(self, share: float = 0.1, most: float = 10.0, at_first: float = 1.0) -> None:
         self._share, self._most = share, most
-        self._tokens = 1.0
+        self._tokens = at_first
 
     def called(self) -> None:
         """A call was made."""

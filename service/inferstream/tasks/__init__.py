@@ -1,5 +1,5 @@
 """What is inferred: each task has its event type, features, decision and rules. Pure and vectorised."""
 
-from inferstream.tasks.task import Task, Tensors, TensorSpec, load
+from inferstream.tasks.task import Task, Tensors, TensorSpec, Unusable, load
 
-__all__ = ["Task", "TensorSpec", "Tensors", "load"]
+__all__ = ["Task", "TensorSpec", "Tensors", "Unusable", "load"]

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, NamedTuple
 
@@ -29,12 +29,20 @@ DTYPES: Mapping[str, type[np.generic]] = {
     "FP16": np.float16,
     "FP32": np.float32,
     "FP64": np.float64,
+    "BYTES": np.object_,
 }
-"""Triton's datatypes of fixed size as numpy has them."""
+"""Triton's datatypes as numpy has them; an element of BYTES is Python's `bytes`, of any length."""
 
 
 class WrongTensor(ValueError):
     """A task's tensors are not what it declares. Says which, its shape and type; never what it holds."""
+
+
+class Unusable(ValueError):
+    """Raised by a task for an event it cannot use: it becomes a dead letter that says this text.
+
+    Say what is wrong and what is wanted, never what the event holds.
+    """
 
 
 class TensorSpec(NamedTuple):
@@ -48,10 +56,13 @@ class TensorSpec(NamedTuple):
 class Task(ABC):
     """One kind of inference, from typed events to typed results, a whole batch at a time.
 
-    Options (thresholds, say) are the fields of a frozen dataclass and come from the pipeline's `options`.
-    Methods must not block, keep state or change their arguments: they run on the event loop.
+    Options (thresholds, say) are the fields of a frozen dataclass and come from the pipeline's `options`. The task is
+    that dataclass itself, or names it as `options_type` and is made with one.
+    Methods must not block, keep state or change their arguments: they run on the event loop, unless `off_loop`.
     """
 
+    options_type: ClassVar[type | None] = None
+    """Dataclass of the options, where they are not the task's own fields."""
     event_type: ClassVar[Any] = dict
     """What the codec decodes a record to: a msgspec Struct, or any type msgspec knows."""
     schema: ClassVar[str | None] = None
@@ -64,6 +75,8 @@ class Task(ABC):
     """Shipped model with the same tensors that answers in the process when Triton cannot."""
     inputs: ClassVar[tuple[TensorSpec, ...]] = ()
     outputs: ClassVar[tuple[TensorSpec, ...]] = ()
+    off_loop: ClassVar[bool] = False
+    """Methods run in a thread: for a task that takes milliseconds a batch, which would hold up all else."""
 
     @abstractmethod
     def tensors(self, events: Sequence[Any]) -> Tensors:
@@ -84,14 +97,17 @@ class Task(ABC):
 def load(name: str, options: Mapping[str, Any]) -> Task:
     """The task a pipeline names, with its options. Raises SettingsError saying what to write instead."""
     cls = _find(name)
-    known: set[str] = {f.name for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+    of = cls.options_type or cls
+    known: set[str] = {f.name for f in dataclasses.fields(of)} if dataclasses.is_dataclass(of) else set()
     for option in options:
         if option not in known:
             near = difflib.get_close_matches(option, known, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"it knows: {', '.join(sorted(known)) or 'none'}"
             raise SettingsError(f"task '{name}' has no option '{option}'; {hint}")
     try:
-        return msgspec.convert(dict(options), cls, strict=False) if known else cls()
+        made: Any = msgspec.convert(dict(options), of, strict=False) if known else of()
+        make: Callable[..., Task] = cls
+        return made if isinstance(made, cls) else make(made)
     except (msgspec.ValidationError, ValueError) as error:
         raise SettingsError(f"options of task '{name}': {error}") from None
 
@@ -141,7 +157,11 @@ def _as_declared(spec: TensorSpec, tensors: Tensors) -> npt.NDArray[Any]:
     if spec.name not in tensors:
         raise WrongTensor(f"tensor '{spec.name}' is declared and not given")
     array, wanted = np.asarray(tensors[spec.name]), np.dtype(DTYPES[spec.datatype])
-    if not np.can_cast(array.dtype, wanted, "same_kind"):
+    if spec.datatype == "BYTES":
+        # Not numpy's own strings of bytes: those lose zeros at their end.
+        if array.dtype != wanted or not all(isinstance(element, bytes) for element in array.flat):
+            raise WrongTensor(f"tensor '{spec.name}' is declared BYTES: give an object array whose elements are bytes")
+    elif not np.can_cast(array.dtype, wanted, "same_kind"):
         raise WrongTensor(f"tensor '{spec.name}' is {array.dtype}, declared is {spec.datatype}")
     if not fits(array.shape[1:], spec.shape):
         raise WrongTensor(

@@ -1,1 +1,1 @@
-"""Logs and the export of metrics; the only importer of opentelemetry."""
+"""Logs, traces and the export of metrics; beside the local collector the only importer of opentelemetry."""

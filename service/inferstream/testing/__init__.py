@@ -5,6 +5,7 @@ from inferstream.testing.clock import FakeClock
 from inferstream.testing.model import FakeModel
 from inferstream.testing.service import ServiceProcess
 from inferstream.testing.sink import FakeSink
+from inferstream.testing.streaming import FakeStreamingModel
 from inferstream.testing.task import Mean, MeanTask, Reading
 from inferstream.testing.transactions import FakeTransactions
 
@@ -14,6 +15,7 @@ __all__ = [
     "FakeModel",
     "FakeSink",
     "FakeSource",
+    "FakeStreamingModel",
     "FakeTransactions",
     "Mean",
     "MeanTask",

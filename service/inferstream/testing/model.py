@@ -32,7 +32,12 @@ class FakeModel:
     def instances(self) -> int:
         return 1
 
-    async def infer(self, tensors: Tensors, timeout: float) -> Prediction:
+    @property
+    def url(self) -> str:
+        """In the process."""
+        return ""
+
+    async def infer(self, tensors: Tensors, timeout: float, traceparent: bytes | None = None) -> Prediction:
         call = len(self.calls)
         rows = len(next(iter(tensors.values())))
         self.calls.append(rows)

@@ -58,14 +58,14 @@ class ServiceProcess:
     async def status(self, path: str) -> int | None:
         """Status of a request to the health port, or None if nobody answers."""
         try:
-            async with aiohttp.ClientSession() as session, session.get(self._url(path)) as answer:
+            async with aiohttp.ClientSession() as session, session.get(self.url(path)) as answer:
                 return answer.status
         except aiohttp.ClientError:
             return None
 
     async def metrics(self) -> str:
         """`/metrics`."""
-        async with aiohttp.ClientSession() as session, session.get(self._url("metrics")) as answer:
+        async with aiohttp.ClientSession() as session, session.get(self.url("metrics")) as answer:
             return await answer.text()
 
     async def terminate(self) -> int:
@@ -101,5 +101,6 @@ class ServiceProcess:
             await self.process.wait()
             raise AssertionError(f"the service did not end by itself:\n{self.log[-2000:]}") from None
 
-    def _url(self, path: str) -> str:
+    def url(self, path: str) -> str:
+        """Of the health port."""
         return f"http://127.0.0.1:{self._port}/{path}"

@@ -1,4 +1,4 @@
-"""Seeded traffic for the demo, load tests, training and tests. Pure: numpy and arithmetic, no clock, no IO."""
+"""Seeded traffic for the demo, load tests, training and tests. Numpy and arithmetic; no clock, no IO but our data."""
 
 from inferstream.traffic.cards import DAY_MS, LABEL_DELAY_DAYS, History, World, history, simulate
 from inferstream.traffic.transactions import stream, transactions

@@ -3,6 +3,9 @@
 The protocol is the open inference protocol v2, so any server that speaks it over gRPC will do.
 """
 
+from inferstream.triton.account import keep_accounts
 from inferstream.triton.client import TritonModel, TritonServer
+from inferstream.triton.control import Loaded, ModelControl
+from inferstream.triton.fleet import Fleet
 
-__all__ = ["TritonModel", "TritonServer"]
+__all__ = ["Fleet", "Loaded", "ModelControl", "TritonModel", "TritonServer", "keep_accounts"]

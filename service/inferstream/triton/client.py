@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
-import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from inferstream.errors import ContractMismatch, ModelError, SettingsError, Unavailable
@@ -18,8 +17,9 @@ from inferstream.pipeline.interfaces import Prediction
 from inferstream.policy.endpoint import EndpointState
 from inferstream.settings import TritonSettings
 from inferstream.tasks import Task, Tensors
-from inferstream.tasks.task import DTYPES
-from inferstream.triton import metadata, tensors
+from inferstream.tasks.streaming import StreamingTask
+from inferstream.triton import metadata, stream, tensors, unary
+from inferstream.triton.shared_memory import SharedMemory
 
 _POLL_TIMEOUT = 0.3  # seconds: an answer about readiness that takes longer is a no
 _ASK_TIMEOUT = 5.0
@@ -56,6 +56,8 @@ class TritonServer:
         self._settings = settings
         self._closing: set[asyncio.Task[None]] = set()
         self._connect()
+        is_shared = settings.shared_memory == "auto"
+        self.shared = SharedMemory(self.ask, settings.shared_memory_min_bytes) if is_shared else None
 
     def _connect(self) -> None:
         options = _options(self._settings)
@@ -71,11 +73,13 @@ class TritonServer:
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
         self._connect()
+        if self.shared is not None:
+            self.shared.forget()
 
-    async def ask(self, method: str, message: Any, timeout: float) -> Any:
+    async def ask(self, method: str, message: Any, timeout: float, metadata: Sequence[tuple[str, str]] = ()) -> Any:
         """One unary call. Raises grpc.RpcError, or Unavailable if `reconnect` gave it up."""
         try:
-            return await getattr(self.stub, method)(message, timeout=timeout)
+            return await getattr(self.stub, method)(message, timeout=timeout, metadata=metadata or None)
         except asyncio.CancelledError:
             # Closing a channel cancels its calls. Whoever waits for one is not cancelled by that.
             task = asyncio.current_task()
@@ -93,6 +97,8 @@ class TritonServer:
 
     async def stop(self) -> None:
         """Close the connection. Idempotent."""
+        if self.shared is not None:
+            await self.shared.stop()
         await self._channel.close(grace=None)
 
 
@@ -109,12 +115,14 @@ class TritonModel:
         self._name = name
         self._version = version
         self._task = task
-        self._poll_seconds = settings.ready_poll_ms / 1000
+        self._settings = settings
         self._endpoint = EndpointState()
         self._was_ready = False
         self._poll_now = asyncio.Event()
         self._compared = False
         self.mismatch: ContractMismatch | None = None
+        self.config: Any = None
+        """The model's configuration as the server has it; None until it was asked."""
         self.max_batch_size = 0
         self._instances = 1
         self.when_ready: Callable[[bool], None] = lambda ready: None
@@ -130,6 +138,11 @@ class TritonModel:
     def url(self) -> str:
         """The server it is on."""
         return self._server.url
+
+    @property
+    def version(self) -> str:
+        """The version that is asked; empty: the server's choice."""
+        return self._version
 
     @property
     def instances(self) -> int:
@@ -158,45 +171,87 @@ class TritonModel:
             raise Unavailable(
                 f"model '{name}' at {self._server.url} is not ready ({_code(error)}): {_details(error)}"
             ) from None
-        metadata.compare(meta, config.config, self._task.inputs, self._task.outputs)
+        self.config = config.config
+        task = self._task
+        metadata.compare(meta, config.config, task.inputs, task.outputs, isinstance(task, StreamingTask))
         self.max_batch_size = config.config.max_batch_size
         self._instances = max(1, sum(g.count * max(1, len(g.gpus)) for g in config.config.instance_group))
         self._compared = True
 
-    async def infer(self, inputs: Tensors, timeout: float) -> Prediction:
+    async def turn_to(self, version: str) -> None:
+        """Ask this version from the next call on; calls under way end with the one they began with.
+
+        Raises Unavailable or ContractMismatch if it is not ready or does not fit the task: then nothing changes.
+        """
+        if version == self._version:
+            return
+        next_one = TritonModel(self._server, self._name, version, self._task, self._settings)
+        is_answered, is_ready = await next_one._ask()
+        if not is_ready:
+            what = f"version '{version}' of model '{self._name}' is not ready at {self._server.url}"
+            raise next_one.mismatch or Unavailable(what if is_answered else f"{what}: it does not answer")
+        self._version = version
+        self._instances, self.max_batch_size = next_one.instances, next_one.max_batch_size
+        self._compared = True
+        self._poll_now.set()
+
+    async def infer(self, inputs: Tensors, timeout: float, traceparent: bytes | None = None) -> Prediction:
         """One unary call. Raises ModelError; see `Model.infer`."""
         if timeout <= 0:
             raise ModelError(Cause.MODEL_TIMEOUT, "no time left for the call")
         task = self._task
         rows = len(next(iter(inputs.values())))
-        message = tensors.request(self._name, self._version, task.inputs, task.outputs, inputs)
         self._endpoint.called()
         try:
-            response = await self._server.ask("ModelInfer", message, timeout)
-            outputs = tensors.arrays(response, task.outputs, rows)
-        except grpc.RpcError as error:
-            cause = _CAUSES.get(error.code(), Cause.MODEL_ERROR)
-            self._failed(cause)
-            raise ModelError(cause, f"model '{self._name}': {_code(error)} {_details(error)}") from None
-        except Unavailable as error:
-            self._failed(Cause.MODEL_UNAVAILABLE)
-            raise ModelError(Cause.MODEL_UNAVAILABLE, str(error)) from None
-        except ModelError as error:
-            self._failed(Cause(error.cause))
-            raise
+            call = unary.Call(self._name, self._version, task, inputs, rows, traceparent)
+            response, outputs = await unary.infer(self._server, call, timeout)
+        except (grpc.RpcError, Unavailable, ModelError) as error:
+            raise self._failed(error) from None
         self._endpoint.answered(time.monotonic())
         self._note()
+        return Prediction(outputs, self._answered_by(response))
+
+    async def stream(
+        self, inputs: Tensors, timeout: float, traceparent: bytes | None = None
+    ) -> AsyncGenerator[Prediction, None]:
+        """One row's answers. Raises ModelError; see `StreamingModel.stream`."""
+        if timeout <= 0:
+            raise ModelError(Cause.MODEL_TIMEOUT, "no time left for the call")
+        task, server = self._task, self._server
+        message = tensors.request(self._name, self._version, task.inputs, task.outputs, inputs)
+        self._endpoint.called()
+        is_heard = False
+        try:
+            async with aclosing(stream.answers(server, message, timeout, traceparent)) as responses:
+                async for response in responses:
+                    outputs = tensors.arrays(response, task.outputs, 1)
+                    if not is_heard:
+                        is_heard = True
+                        self._endpoint.answered(time.monotonic())
+                        self._note()
+                    yield Prediction(outputs, self._answered_by(response))
+        except (grpc.RpcError, Unavailable, ModelError) as error:
+            raise self._failed(error, is_heard) from None
+
+    def _answered_by(self, response: Any) -> Answerer:
         if response.model_version != self._answerer.version:
             self._answerer = Answerer("model", self._name, response.model_version)
-        return Prediction(outputs, self._answerer)
+        return self._answerer
 
-    def _failed(self, cause: Cause) -> None:
-        """A refused request says nothing against the server."""
+    def _failed(self, error: Exception, is_heard: bool = False) -> ModelError:
+        """The error as the pipeline has it. A refusal says nothing against the server, nor does a stream cut short."""
+        cause, said = Cause.MODEL_UNAVAILABLE, str(error)
+        if isinstance(error, ModelError):
+            cause = Cause(error.cause)
+        elif isinstance(error, grpc.RpcError):
+            cause = _CAUSES.get(error.code(), Cause.MODEL_ERROR)
+            said = f"model '{self._name}': {_code(error)} {_details(error)}"
         if cause is Cause.MODEL_REJECTED:
             self._endpoint.answered(time.monotonic())
-        else:
+        elif cause is not Cause.MODEL_TIMEOUT or not is_heard:
             self._endpoint.failed(cause, time.monotonic())
         self._note()
+        return ModelError(cause, said)
 
     async def _poll(self) -> None:
         while True:
@@ -213,7 +268,7 @@ class TritonModel:
         """The interval, or less when a call has raised a suspicion."""
         self._poll_now.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._poll_seconds):
+            async with asyncio.timeout(self._settings.ready_poll_ms / 1000):
                 await self._poll_now.wait()
 
     async def _ask(self) -> tuple[bool, bool]:
@@ -236,9 +291,9 @@ class TritonModel:
     async def _warm_up(self) -> None:
         """A row of zeros, so that no event pays for what a model does on its first call. Its answer says nothing."""
         task = self._task
-        if any(-1 in spec.shape for spec in task.inputs):
+        zeros = tensors.row_of_zeros(task.inputs)
+        if isinstance(task, StreamingTask) or zeros is None:
             return
-        zeros = {spec.name: np.zeros((1, *spec.shape), DTYPES[spec.datatype]) for spec in task.inputs}
         message = tensors.request(self._name, self._version, task.inputs, task.outputs, zeros)
         with suppress(grpc.RpcError, Unavailable):
             await self._server.ask("ModelInfer", message, _ASK_TIMEOUT)

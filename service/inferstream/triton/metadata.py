@@ -8,8 +8,10 @@ from inferstream.tasks import TensorSpec
 from inferstream.tasks.task import DTYPES, fits
 
 
-def compare(metadata: Any, config: Any, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
-    """Raise ContractMismatch naming every difference between the model and the task."""
+def compare(
+    metadata: Any, config: Any, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], streams: bool = False
+) -> None:
+    """Raise ContractMismatch naming every difference between the model and the task, which `streams` or not."""
     wrong = [
         *_differences("input", metadata.inputs, inputs),
         *_differences("output", metadata.outputs, outputs),
@@ -21,6 +23,8 @@ def compare(metadata: Any, config: Any, inputs: Sequence[TensorSpec], outputs: S
     ]
     if config.max_batch_size < 1:
         wrong.append("the model does not batch (max_batch_size 0)")
+    if config.model_transaction_policy.decoupled != streams:
+        wrong.append("the model does not stream (it is not decoupled)" if streams else "the model streams (decoupled)")
     if wrong:
         raise ContractMismatch(
             f"model '{metadata.name}' does not fit the task: {'; '.join(wrong)}. "

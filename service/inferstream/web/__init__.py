@@ -1,5 +1,6 @@
-"""The one port: `/livez`, `/readyz`, `/metrics`."""
+"""The one port: `/livez`, `/readyz`, `/metrics`, and the live page at `/`."""
 
+from inferstream.web.live import Live
 from inferstream.web.server import Front, Health, WebServer
 
-__all__ = ["Front", "Health", "WebServer"]
+__all__ = ["Front", "Health", "Live", "WebServer"]

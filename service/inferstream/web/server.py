@@ -1,4 +1,4 @@
-"""Probes and metrics over HTTP. What is live and ready is decided elsewhere; here it is only said."""
+"""Probes, metrics and the live page over HTTP. What is live and ready is decided elsewhere; here it is only said."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -9,8 +9,11 @@ from aiohttp import web
 from inferstream import __version__
 from inferstream.errors import Unavailable
 from inferstream.settings import WebSettings
+from inferstream.web.live import Live
 
 log = structlog.get_logger()
+
+_CLOSE_SECONDS = 2.0  # an answer that is not read by then is given up
 
 
 class Health(Protocol):
@@ -34,12 +37,18 @@ class WebServer:
     """An HTTP server on the running loop."""
 
     def __init__(
-        self, settings: WebSettings, health: Health, metrics: Callable[[], Awaitable[str]], content_type: str
+        self,
+        settings: WebSettings,
+        health: Health,
+        metrics: Callable[[], Awaitable[str]],
+        content_type: str,
+        live: Live | None = None,
     ) -> None:
         self._settings = settings
         self._health = health
         self._metrics = metrics
         self._content_type = content_type
+        self._live = live
         app = web.Application()
         app.add_routes(
             [
@@ -48,7 +57,9 @@ class WebServer:
                 web.get("/metrics", self._show_metrics),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        if live is not None:
+            app.add_routes(live.routes())
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_SECONDS)
         self.port = 0
 
     async def start(self) -> None:
@@ -68,6 +79,8 @@ class WebServer:
 
     async def stop(self) -> None:
         """Stop listening. Idempotent."""
+        if self._live is not None:
+            await self._live.stop()  # else its streams would be waited for
         await self._runner.cleanup()
 
     async def _livez(self, _: web.Request) -> web.Response:

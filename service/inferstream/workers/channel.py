@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from inferstream.errors import SettingsError
-from inferstream.signals import Snapshot
+from inferstream.signals import Miss, Snapshot
 
 REPORT = b"r"
 """The parent wants a report."""
@@ -28,6 +28,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     not_live: str | None
     not_ready: str | None
     snapshot: Snapshot
+    missed: tuple[Miss, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True, tag="failure"):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import structlog
 
 from inferstream.errors import ContractMismatch, InferstreamError, SettingsError
-from inferstream.signals import Signals, Snapshot
+from inferstream.signals import Miss, Signals, Snapshot
 from inferstream.workers.backoff import Backoff
 from inferstream.workers.merge import lasting, merge
 from inferstream.workers.process import WorkerProcess
@@ -102,6 +102,10 @@ class Slot:
         yield self._retired
         if self._process is not None and self._process.report is not None:
             yield self._process.report.snapshot
+
+    def missed(self) -> Sequence[Miss]:
+        """The worker's last events that were not scored in time."""
+        return () if self._process is None or self._process.report is None else self._process.report.missed
 
     async def _run_one(self) -> _End:
         """One process from start to end."""

@@ -11,9 +11,10 @@ import structlog
 from inferstream import __version__
 from inferstream.errors import Unavailable
 from inferstream.settings import Settings
-from inferstream.signals import Signals
+from inferstream.signals import Miss, Signals, Snapshot
 from inferstream.telemetry import metrics
-from inferstream.web import WebServer
+from inferstream.telemetry.otlp import exporting
+from inferstream.web import Live, WebServer
 from inferstream.workers.backoff import Backoff
 from inferstream.workers.merge import merge
 from inferstream.workers.slot import Slot
@@ -36,13 +37,15 @@ class Supervisor:
     """Keeps the workers and answers for them. Made on the running loop, run once."""
 
     def __init__(self, settings: Settings, count: int, command: Sequence[str]) -> None:
+        self._otlp = settings.telemetry.otlp
         self._drain_seconds = settings.drain_timeout_ms / 1000
         self._signals = Signals()
         self._signals.build.cell(__version__).set(1)
         self._slots = [Slot(number, command, self._signals, Backoff()) for number in range(count)]
         self._signals.ready_workers.cell().read = lambda: sum(slot.is_ready for slot in self._slots)
         self._stop = asyncio.Event()
-        self.web = WebServer(settings.web, self, self._metrics, metrics.CONTENT_TYPE)
+        live = Live(settings, self._snapshot, self._missed, self.why_not_ready) if settings.web.page else None
+        self.web = WebServer(settings.web, self, self._metrics, metrics.CONTENT_TYPE, live)
 
     def why_not_live(self) -> str | None:
         """That it answers shows that its loop turns; workers that hang are its own business, unless they defy it."""
@@ -82,6 +85,7 @@ class Supervisor:
         """The probes answer from the first moment, signals are heard."""
         await self.web.start()
         stack.push_async_callback(self.web.stop)
+        await stack.enter_async_context(exporting(self._otlp, self._snapshot, self._signals))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -103,7 +107,12 @@ class Supervisor:
             slot.kill()
         os._exit(code)
 
-    async def _metrics(self) -> str:
+    async def _snapshot(self) -> Snapshot:
         await asyncio.gather(*(slot.refresh(_SCRAPE_SECONDS) for slot in self._slots))
-        snapshots = [self._signals.snapshot(), *(snapshot for slot in self._slots for snapshot in slot.snapshots())]
-        return metrics.render(merge(snapshots))
+        return merge([self._signals.snapshot(), *(snapshot for slot in self._slots for snapshot in slot.snapshots())])
+
+    def _missed(self) -> list[Miss]:
+        return [miss for slot in self._slots for miss in slot.missed()]
+
+    async def _metrics(self) -> str:
+        return metrics.render(await self._snapshot())

@@ -105,4 +105,5 @@ class WorkerFront:
         self._app.stop()
 
     def _report(self) -> Report:
-        return Report(self._app.why_not_live(), self._app.why_not_ready(), self._app.signals.snapshot())
+        signals = self._app.signals
+        return Report(self._app.why_not_live(), self._app.why_not_ready(), signals.snapshot(), signals.misses.last())

@@ -70,6 +70,27 @@ def test_data_without_a_column_is_refused_and_nothing_is_written(tmp_path: Path)
 
 
 @pytest.mark.models
+@pytest.mark.usefixtures("models_extra")
+def test_a_single_model_must_be_one_that_may_be_written_there(tmp_path: Path) -> None:
+    done = run("build", "fraud", "--model", "fraud_tree", "--out", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no model 'fraud_tree' to be made here; there are: fraud_teacher, fraud, ")
+    done = run("build", "fraud", "--model", "fraud_teacher")
+    assert done.stderr == (
+        "error: no model 'fraud_teacher' to be made here; there are: fraud, fraud_student, fraud_trees\n"
+    )
+
+
+@pytest.mark.models
+@pytest.mark.usefixtures("models_extra")
+def test_a_single_model_is_made_alone(tmp_path: Path) -> None:
+    done = run("build", "digits", "--model", "digits", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+    assert (tmp_path / "digits" / "1" / "model.py").is_file()
+
+
+@pytest.mark.models
 @pytest.mark.integration
 @pytest.mark.slow
 @pytest.mark.timeout(900)

@@ -16,7 +16,18 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),  # within the libraries
 ]
 # Processors add in different orders; the figures of two machines agree to about this.
-_TOLERANCE = {"auc_roc": 0.003, "average_precision": 0.006, "calibration_error": 0.001, "brier": 0.0002}
+_TOLERANCE = {
+    "auc_roc": 0.003,
+    "average_precision": 0.006,
+    "calibration_error": 0.001,
+    "brier": 0.0002,
+    "rmse": 0.4,
+    "coverage": 0.02,
+    "accuracy": 0.009,
+    "log_loss": 0.02,
+    "mean_iou": 0.01,
+    "bits_per_character": 0.03,
+}
 
 
 @pytest.mark.timeout(1_800)
@@ -27,6 +38,8 @@ def test_a_rebuild_has_the_figures_of_what_is_shipped(family: Family, tmp_path: 
     made = build(family, family.simulated(print), family.recipe.shipped, tmp_path, print)
     for name in family.recipe.shipped:
         shipped = json.loads((shipped_models() / name / "PROVENANCE.json").read_text())["test"]
-        for figure, tolerance in _TOLERANCE.items():
-            assert made[name].report[figure] == pytest.approx(shipped[figure], abs=tolerance), (name, figure)
+        judged = [figure for figure in _TOLERANCE if figure in shipped]
+        assert judged, name
+        for figure in judged:
+            assert made[name].report[figure] == pytest.approx(shipped[figure], abs=_TOLERANCE[figure]), (name, figure)
         assert made[name].report["bytes"] == shipped["bytes"]

@@ -152,7 +152,18 @@ def test_another_groups_outcomes_and_partial_ones_are_none_of_ours() -> None:
     history.outcomes.append(outcome(0, 0, group="other"))
     part = outcome(0, 1)
     history.outcomes.append(part._replace(headers=(*part.headers, (headers.OUTCOME_PART, b"0"))))
-    assert history.report().repeats == 0
+    report = history.report()
+    assert (report.problems, report.repeats, report.partials) == ({}, 0, 1)
+
+
+def test_partial_outcomes_do_not_stand_in_for_the_outcome() -> None:
+    history = History()
+    only = history.outcomes[0]
+    kept = [(name, value) for name, value in only.headers if name != headers.OUTCOME]
+    history.outcomes[0] = only._replace(headers=(*kept, (headers.OUTCOME_PART, b"0")))
+    report = history.report()
+    assert list(report.problems) == ["missing"]
+    assert report.partials == 1
 
 
 def test_tombstones_need_an_outcome_only_where_they_are_dead_letters() -> None:

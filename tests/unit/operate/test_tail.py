@@ -26,6 +26,16 @@ def test_an_outcome_is_one_line_with_its_result() -> None:
         assert part in text
 
 
+def test_a_partial_outcome_is_one_line_with_what_it_adds() -> None:
+    body = {"event_id": "p7", "part": 3, "begin": 9, "result": {"text": " of\n the", "tokens": 8}}
+    given = ((headers.OUTCOME_PART, b"3"), (headers.CONTENT_TYPE, b"application/msgpack"))
+    text = line(record(msgspec.msgpack.encode(body), *given), False).plain
+    for part in ("22:13:20.123", "1/42", "part 3", "text= of\\n the", "tokens=8", "p7"):
+        assert part in text
+    assert line(record(b"\xc1", *given), False).plain.endswith("a part that cannot be read")
+    assert describe(record(msgspec.msgpack.encode(body), *given), False)["value"] == body
+
+
 def test_what_a_producer_chose_cannot_steer_the_terminal() -> None:
     body = {"event_id": "\x1b[31mX\n17:00 fake", "result": [0.5, "\x1b[2J"], "cause": "slow"}
     text = line(record(msgspec.msgpack.encode(body), (headers.OUTCOME, b"scored")), False).plain

@@ -16,6 +16,7 @@ from inferstream.pipeline.infer import Answer, Chain, Infer, Missed
 from inferstream.pipeline.interfaces import Prediction
 from inferstream.pipeline.outcomes import Route
 from inferstream.pipeline.topology import Pipeline, Ports, Timing
+from inferstream.pipeline.traces import NoTraces
 from inferstream.policy.reserve import Reserve
 from inferstream.settings import BatchingSettings
 from inferstream.signals import Signals
@@ -31,7 +32,7 @@ class Named(FakeModel):
         self.kind = kind
         self.under_way = self.most_under_way = 0
 
-    async def infer(self, tensors: Tensors, timeout: float) -> Prediction:
+    async def infer(self, tensors: Tensors, timeout: float, traceparent: bytes | None = None) -> Prediction:
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
@@ -167,8 +168,12 @@ def event(number: int) -> Event:
 
 async def test_events_missed_for_different_reasons_share_a_call_and_keep_their_reasons() -> None:
     answers: list[Answer] = []
+
+    async def decided(answer: Answer) -> None:
+        answers.append(answer)
+
     chain, reserve = Chain(None, {}), Reserve(1.0)
-    infer = Infer("p", MeanTask(), chain, answers.append, reserve, Clock(), Signals())
+    infer = Infer("p", MeanTask(), chain, decided, reserve, Clock(), Signals(), NoTraces())
     events, second = [event(number) for number in range(6)], Named("model")
     parts = [Missed(events[:2] + events[4:], Cause.PREDICTED_LATE), Missed(events[2:4], Cause.MODEL_ERROR)]
     tried = await infer.by_second(parts, second, time.monotonic() + 5)

@@ -51,7 +51,7 @@ async def test_order_is_kept_when_a_later_batch_is_faster() -> None:
     delays = iter([0.05, 0.02, 0.0, 0.01] * 100)
 
     class Uneven(FakeModel):
-        async def infer(self, tensors: Any, timeout: float) -> Any:
+        async def infer(self, tensors: Any, timeout: float, traceparent: bytes | None = None) -> Any:
             await asyncio.sleep(next(delays))
             return await super().infer(tensors, timeout)
 

@@ -21,18 +21,20 @@ class Stages:
     def __init__(self, **given: Any) -> None:
         self.given = {"held": False, "pending": False, "full": False, "taking": 0.0, "away": False, **given}
         self.clock = FakeClock()
+        self.behind = {3: 7}
         self.signals = Signals()
         source = SimpleNamespace(behind=self._behind, is_held=lambda partition: self.given["held"])
         consume = SimpleNamespace(taking_seconds=lambda: self.given["taking"], is_full=self.given["full"])
         emit = SimpleNamespace(is_pending=lambda partition: self.given["pending"])
-        commit = SimpleNamespace(partitions=lambda: [(3, 1, 10, 0)])
+        self.taken_ms = {3: int(self.clock.unix_ms()) - 4_000}
+        commit = SimpleNamespace(partitions=lambda: [(3, 1, 10, 0)], last_timestamps_ms=lambda: self.taken_ms)
         stages: Any = (source, consume, emit, commit)
         self.watch = watch.Watch("p", stages, PATIENCE, self.clock, self.signals)
 
     async def _behind(self) -> Mapping[int, int]:
         if self.given["away"]:
             raise Unavailable("as told")
-        return {3: 7}
+        return self.behind
 
     async def after(self, seconds: float) -> str | None:
         """What is said after looks over so long."""
@@ -79,3 +81,13 @@ async def test_a_consumer_that_does_not_answer_is_told() -> None:
     said = await Stages(held=True, taking=61.0).after(0)
     assert said is not None
     assert "the consumer does not answer" in said
+
+
+async def test_lag_is_shown_in_seconds_for_the_partitions_that_are_ours() -> None:
+    stages = Stages()
+    await stages.after(20)
+    assert stages.signals.lag.total(pipeline="p", partition="3") == 24.0
+    stages.behind = {4: 0}
+    await stages.after(10)
+    assert [dict(sample.labels)["partition"] for sample in stages.signals.lag.samples()] == ["4"]
+    assert stages.signals.lag.total() == 0.0

@@ -11,6 +11,7 @@ import msgspec
 from inferstream.pipeline.interfaces import OutRecord
 from inferstream.pipeline.outcomes import Route
 from inferstream.pipeline.topology import Pipeline, Ports, Timing
+from inferstream.pipeline.traces import Tracing
 from inferstream.settings import PipelineSettings
 from inferstream.signals import Signals
 from inferstream.tasks import Task
@@ -40,6 +41,7 @@ class World:
         self.settings = PipelineSettings(**{"slo_ms": 5_000, **settings})
         self.signals = Signals()
         self.sink = FakeSink(self.broker)
+        self.tracing: Tracing | None = None
 
     def pipeline(self, student: FakeModel | None = None, commit_interval: float = 0.01) -> Pipeline:
         """Another member of the group."""
@@ -47,7 +49,16 @@ class World:
         source = FakeSource(self.broker, "in", GROUP)
         exactly_once = self.settings.delivery == "exactly_once"
         transactions = FakeTransactions(self.broker, "in", GROUP) if exactly_once else None
-        ports = Ports(source, self.sink, [self.model], student, Clock(), self.signals, transactions=transactions)
+        ports = Ports(
+            source,
+            self.sink,
+            [self.model],
+            student,
+            Clock(),
+            self.signals,
+            transactions=transactions,
+            tracing=self.tracing,
+        )
         return Pipeline(route, self.task, self.settings, Timing(commit_interval, 1.0, 0.05), ports)
 
     def write(self, value: bytes | None, partition: int = 0, *headers: tuple[str, bytes], age_ms: int = 0) -> None:

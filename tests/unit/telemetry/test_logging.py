@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from inferstream.settings import LogSettings
-from inferstream.telemetry.logging import configure
+from inferstream.telemetry.logging import RateLimit, configure
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +46,37 @@ def test_an_exception_is_part_of_its_line(capsys: pytest.CaptureFixture[str]) ->
         structlog.get_logger().exception("failed")
     (line,) = capsys.readouterr().err.splitlines()
     assert "boom" in json.loads(line)["exception"]
+
+
+def test_what_is_said_again_and_again_is_limited_and_the_next_line_says_how_often(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now = 0.0
+    configure(LogSettings(format="json"))
+    structlog.configure(processors=[RateLimit(2, lambda: now), structlog.processors.JSONRenderer()])
+    log = structlog.get_logger()
+    for number in range(7):
+        log.warning("dead_letters", number=number)
+    log.warning("something_else")
+    now = 1.0
+    log.warning("dead_letters", number=7)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line.get("number") for line in lines] == [0, 1, None, 7]
+    assert [line.get("suppressed") for line in lines] == [None, None, None, 5]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_card_number_in_an_exception_or_a_librarys_words_is_taken_out(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(LogSettings.model_validate({"format": form}))
+    try:
+        raise ValueError("bad card 4111 1111 1111 1111")
+    except ValueError:
+        structlog.get_logger().exception("failed", sasl_password="hunter2")
+        logging.getLogger("library").exception("no: 4111111111111111")
+    said = capsys.readouterr().err
+    assert "4111" not in said
+    assert "hunter2" not in said
+    assert said.count("[card]") >= 3
+    assert "ValueError" in said

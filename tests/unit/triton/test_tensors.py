@@ -56,6 +56,52 @@ def test_an_ok_that_holds_garbage_is_an_error(message: Any) -> None:
     assert refused.value.cause == "model_garbage"
 
 
+TEXT = TensorSpec("text", "BYTES", (-1,))
+
+
+def text_response(raw: bytes, shape: list[int]) -> Any:
+    message = service_pb2.ModelInferResponse(model_name="m", model_version="1")
+    message.outputs.add(name="text", datatype="BYTES", shape=shape)
+    message.raw_output_contents.append(raw)
+    return message
+
+
+@pytest.mark.parametrize(
+    "rows", [[[b"a"]], [[b"", b"b\x00"], ["ü".encode(), b"\xff" * 300]], [[b""]]], ids=["one", "any bytes", "empty"]
+)
+def test_bytes_come_back_as_they_were_sent(rows: list[list[bytes]]) -> None:
+    array = np.array(rows, object)
+    message = tensors.request("m", "", [TEXT], [TEXT], {"text": array})
+    (raw,) = message.raw_input_contents
+    assert raw[4 : 4 + len(rows[0][0])] == rows[0][0]
+    assert raw[:4] == len(rows[0][0]).to_bytes(4, "little")
+    found = tensors.arrays(text_response(raw, list(array.shape)), [TEXT], len(rows))
+    assert found["text"].tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("raw", "shape"),
+    [
+        (b"", [1, 1]),
+        (b"\x02\x00\x00\x00a", [1, 1]),
+        (b"\x01\x00", [1, 1]),
+        (b"\x01\x00\x00\x00a" * 2, [1, 1]),
+        (b"\x01\x00\x00\x00a", [1, 2]),
+        (b"\xff\xff\xff\xffa", [1, 1]),
+    ],
+    ids=["nothing", "cut short", "half a length", "one too many", "one too few", "a length of gigabytes"],
+)
+def test_bytes_that_are_not_what_their_shape_says_are_garbage(raw: bytes, shape: list[int]) -> None:
+    with pytest.raises(ModelError, match="answered OK, but output 'text'") as refused:
+        tensors.arrays(text_response(raw, shape), [TEXT], 1)
+    assert refused.value.cause == "model_garbage"
+
+
+def test_a_row_of_nothing_holds_empty_bytes_where_it_holds_text() -> None:
+    assert tensors.zeros(TensorSpec("text", "BYTES", (2,))).tolist() == [[b"", b""]]
+    assert tensors.zeros(INPUT).tolist() == [[0.0, 0.0, 0.0]]
+
+
 def described(inputs: list[tuple[str, str, list[int]]], outputs: list[tuple[str, str, list[int]]]) -> Any:
     meta = service_pb2.ModelMetadataResponse(name="m")
     for kind, given in (("inputs", inputs), ("outputs", outputs)):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from inferstream.signals import Signals
+from inferstream.signals import Miss, Signals
 from inferstream.workers.channel import REPORT, Failure, Report, encode, parse_seat
 
 
@@ -27,6 +27,7 @@ class State(msgspec.Struct):
     ends_with: int | None = None
     failure: str | None = None
     drains_with: int = 0
+    missed: tuple[Miss, ...] = ()
 
 
 def read(file: Path) -> State:
@@ -38,7 +39,7 @@ def report(state: State) -> Report:
     signals.records.cell("fraud").add(state.records)
     signals.queued.cell("fraud").set(state.queued)
     signals.build.cell("1").set(1)
-    return Report(state.not_live, state.not_ready, signals.snapshot())
+    return Report(state.not_live, state.not_ready, signals.snapshot(), state.missed)
 
 
 def main(folder: Path, option: str) -> int:

@@ -8,10 +8,12 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from inferstream.models.architectures.learner import Learner
+
 _LEAST_DEVIATION = 1e-6
 
 
-class Classifier(nn.Module):
+class Classifier(Learner):
     """[rows, columns] -> probability [rows, 1]."""
 
     def __init__(self, inputs: npt.NDArray[np.float32], hidden: tuple[int, ...]) -> None:

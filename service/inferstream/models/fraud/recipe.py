@@ -15,7 +15,7 @@ FRAUD = Recipe(
         Quantize("fraud_small_int8", "fraud"),
         Boost("fraud_trees", rounds=200, leaves=31),
     ),
-    shipped=("fraud", "fraud_student"),
+    shipped=("fraud", "fraud_student", "fraud_trees"),
     unlisted=("fraud_uncalibrated", "fraud_student_uncalibrated"),
     limits=(
         Limit("fraud", "fraud_teacher", "auc_roc", 0.01),

@@ -87,7 +87,12 @@ class SimModel:
     def instances(self) -> int:
         return 1
 
-    async def infer(self, tensors: Tensors, timeout: float) -> Prediction:
+    @property
+    def url(self) -> str:
+        """In the process."""
+        return ""
+
+    async def infer(self, tensors: Tensors, timeout: float, traceparent: bytes | None = None) -> Prediction:
         if timeout <= 0:
             raise ModelError(Cause.MODEL_TIMEOUT, "no time left for the call")
         self._endpoint.called()

@@ -1,0 +1,40 @@
+"""The command line: parse and call, nothing else. Commands import what they need when they run."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from inferstream import __version__
+from inferstream.cli import events, local, models, service, setup
+from inferstream.cli.commands import app
+from inferstream.errors import InferstreamError
+
+__all__ = ["app", "events", "local", "main", "models", "service", "setup"]
+
+
+def main() -> None:
+    """Run a command; an error that a user can mend is one line, not a stack trace."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs every attempt; the command says it once
+    try:
+        app()
+    except InferstreamError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"inferstream: error: {line}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"inferstream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="and exit")] = False,
+) -> None:
+    pass

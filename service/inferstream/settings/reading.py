@@ -1,0 +1,132 @@
+"""Settings read once: defaults, then a YAML file, then `INFERSTREAM__…` variables. A mistake is told in one line.
+
+Unknown keys are refused with the nearest right name; no message repeats a value, which may be secret.
+"""
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import YamlConfigSettingsSource
+from yaml import YAMLError
+
+from inferstream.errors import SettingsError
+from inferstream.settings.listing import DELIMITER, ENV_PREFIX, MAPPINGS, table
+from inferstream.settings.service import Settings
+from inferstream.settings.values import IN_WORDS
+
+_NEAR_PREFIX = "INFERSTREAM_"
+_NO_SETTINGS = {"INFERSTREAM_SETTINGS", "INFERSTREAM_REQUIRE", "INFERSTREAM_SHORT"}  # of the command line and the tests
+_SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
+_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
+
+
+def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from a YAML file and the environment. Raises SettingsError, one line per mistake."""
+    tree: dict[str, Any] = {}
+    if file is not None:
+        if file.is_dir():
+            raise SettingsError(f"settings file {file} is a directory; name a YAML file in it")
+        if not file.is_file():
+            raise SettingsError(f"settings file {file} does not exist; `inferstream settings` shows what it may hold")
+        try:
+            tree = YamlConfigSettingsSource(Settings, yaml_file=file)()
+        except (YAMLError, UnicodeDecodeError, ValueError, TypeError) as error:
+            raise SettingsError(f"settings file {file} is not a YAML mapping: {' '.join(str(error).split())}") from None
+    try:
+        return Settings(**_merged(tree, _from_environment(os.environ if environ is None else environ)))
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(e) for e in error.errors(include_url=False))) from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """`INFERSTREAM__A__B=x` as {"a": {"b": "x"}}: every variable, so that a misspelt one is refused, not ignored."""
+    tree: dict[str, Any] = {}
+    _refuse_near_misses(environ)
+    for variable in sorted(v for v in environ if v.upper().startswith(ENV_PREFIX)):
+        *parents, leaf = variable[len(ENV_PREFIX) :].lower().split(DELIMITER)
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise SettingsError(f"{variable} contradicts another variable that sets the whole of '{parent}'")
+        node[leaf] = _value(environ[variable])
+    return tree
+
+
+def _refuse_near_misses(environ: Mapping[str, str]) -> None:
+    """One underscore where two belong would otherwise be ignored. Kubernetes' own variables of a service are left."""
+    known = {re.sub("_+", "_", row.env): row.env for row in table()}
+    for variable in sorted(environ):
+        if not variable.startswith(_NEAR_PREFIX) or variable.startswith(ENV_PREFIX) or variable in _NO_SETTINGS:
+            continue
+        if _SERVICE_LINK.search(variable) or _LINK_VALUE.match(environ[variable]):
+            continue
+        near = difflib.get_close_matches(variable, known, n=1)
+        hint = f"did you mean {known[near[0]]}?" if near else "`inferstream settings` lists all"
+        raise SettingsError(f"{variable} is no setting: they begin with {ENV_PREFIX}, two underscores; {hint}")
+
+
+def _value(text: str) -> Any:
+    """Mappings and lists are written as JSON; anything else is left for the field's own type."""
+    if text[:1] in "{[" and text:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _merged(under: dict[str, Any], over: dict[str, Any], parents: tuple[str, ...] = ()) -> dict[str, Any]:
+    """`over` laid upon `under`, mapping by mapping. Raises SettingsError where `under` has no mapping to lay it on."""
+    result = dict(under)
+    for key, value in over.items():
+        below, path = result.get(key), (*parents, key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            result[key] = _merged(below, value, path)
+        elif isinstance(value, dict) and below is not None:
+            raise SettingsError(
+                f"{'.'.join(path)}: the settings file must have a mapping here, since a variable sets part of it"
+            )
+        else:
+            result[key] = value
+    return result
+
+
+def _explain(error: Any) -> str:
+    """One line: where, what is wrong, the nearest right name. Never the value: it may be secret."""
+    where = ".".join(str(part) for part in error["loc"]) or "settings"
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {_said(error)}"
+    known = [row.path for row in table()]
+    pattern = _generic(error["loc"])
+    parents = pattern.split(".")[:-1]
+    siblings = sorted({k.split(".")[len(parents)] for k in known if k.split(".")[: len(parents)] == parents})
+    beside = difflib.get_close_matches(pattern.rpartition(".")[2], siblings, n=1)
+    near = [".".join([*parents, *beside])] if beside else difflib.get_close_matches(pattern, known, n=1, cutoff=0.7)
+    hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(siblings)}"
+    return f"{where}: unknown setting; {hint}"
+
+
+def _said(error: Any) -> str:
+    kind, pattern = error["type"], error.get("ctx", {}).get("pattern")
+    if kind == "string_pattern_mismatch" and pattern in IN_WORDS:
+        return IN_WORDS[pattern]
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return "must be a mapping of settings, `name: value`"
+    if kind == "too_short" and error["loc"] == ("pipelines",):
+        return "name at least one, `pipelines: {fraud: {slo_ms: 50}}`, or leave `pipelines` out"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _generic(location: tuple[Any, ...]) -> str:
+    parts = [str(part) for part in location]
+    for number in range(1, len(parts)):
+        if tuple(parts[:number]) in MAPPINGS:
+            parts[number] = "<name>"
+    return ".".join(parts)

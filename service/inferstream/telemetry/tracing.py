@@ -1,0 +1,169 @@
+"""Spans made of what the pipelines tell of events, exported by OTLP from a thread of its own, in small slices.
+
+A slice is what is encoded at once: it holds the interpreter for less than a millisecond, so no event waits for it. The
+queue is bounded; what does not fit, or cannot be delivered in time, is dropped and counted.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
+
+from inferstream import __version__
+from inferstream.events.timeline import Timeline
+from inferstream.events.trace_context import Context
+from inferstream.pipeline.traces import Tracing
+from inferstream.policy.sampling import TokenBucket
+from inferstream.settings import TelemetrySettings
+from inferstream.signals import Signals
+from inferstream.telemetry import conventions
+from inferstream.telemetry.conventions import Described
+
+log = structlog.get_logger()
+
+_SLICE = 16  # spans; 40 us each
+_PAUSE_SECONDS = 0.002  # between slices, so that the event loop gets its turn
+_IDLE_SECONDS = 0.2  # a call's other events join its span meanwhile
+_TIMEOUT_SECONDS = 1.0  # of one export
+_STOP_SECONDS = 1.5
+_MOST_WAITING = 2_048  # events
+_SCOPE = InstrumentationScope("inferstream", __version__, conventions.SCHEMA_URL)
+
+
+def otlp_exporter(endpoint: str) -> SpanExporter:
+    """To a collector at host:port, or http(s)://host:port."""
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it logs every failure; we count them
+    is_plain = not endpoint.startswith("https://")
+    return OTLPSpanExporter(endpoint=endpoint, insecure=is_plain, timeout=_TIMEOUT_SECONDS)
+
+
+@asynccontextmanager
+async def tracing(settings: TelemetrySettings, signals: Signals) -> AsyncIterator[Tracing | None]:
+    """What the pipelines need to leave traces, for as long as it is open; None where they leave none."""
+    endpoint, wanted = settings.otlp.endpoint, settings.traces
+    if endpoint is None or not wanted.enabled:
+        yield None
+        return
+    export = SpanExport(otlp_exporter(endpoint), signals)
+    export.start()
+    try:
+        yield Tracing(wanted.ratio, TokenBucket(wanted.per_second), export)
+    finally:
+        await asyncio.to_thread(export.stop)
+
+
+class SpanExport:
+    """The queue between the event loop and the exporting thread. `offer` is called on the loop and never waits."""
+
+    def __init__(self, exporter: SpanExporter, signals: Signals) -> None:
+        self._exporter = exporter
+        self._resource = Resource.create({"service.name": "inferstream", "service.version": __version__})
+        self._waiting: deque[Timeline] = deque()
+        self._stopping = threading.Event()
+        self._exported, self._failed, self._full = (
+            signals.spans.cell(result) for result in ("exported", "not_delivered", "queue_full")
+        )
+        self._slice_seconds = signals.trace_slice.cell()
+        self._is_failing = False
+        self._thread = threading.Thread(target=self._run, name="trace-export", daemon=True)
+
+    def start(self) -> None:
+        """Begin to export."""
+        self._thread.start()
+
+    def offer(self, way: Timeline) -> None:
+        """See `pipeline.interfaces.Spans`."""
+        if len(self._waiting) >= _MOST_WAITING:
+            self._full.add(len(conventions.event_spans(way)))
+        else:
+            self._waiting.append(way)
+
+    def stop(self) -> None:
+        """Export what is left, as far as that goes within seconds. Blocks so long."""
+        self._stopping.set()
+        self._thread.join(_STOP_SECONDS)
+        self._exporter.shutdown()
+
+    def _run(self) -> None:
+        until = float("inf")
+        while self._waiting or not self._stopping.is_set():
+            if self._stopping.is_set():
+                until = min(until, time.monotonic() + _STOP_SECONDS)
+                if time.monotonic() > until:
+                    break
+            else:
+                self._stopping.wait(_IDLE_SECONDS)
+            for spans in self._slices():
+                self._export(spans)
+                time.sleep(_PAUSE_SECONDS)
+
+    def _slices(self) -> Iterator[list[ReadableSpan]]:
+        spans: list[ReadableSpan] = []
+        for _ in range(len(self._waiting)):
+            spans += self._spans(self._waiting.popleft())
+            while len(spans) >= _SLICE:
+                yield spans[:_SLICE]
+                spans = spans[_SLICE:]
+        if spans:
+            yield spans
+
+    def _spans(self, way: Timeline) -> list[ReadableSpan]:
+        described = conventions.event_spans(way)
+        contexts = [way.kept.context, *(way.kept.context.child() for _ in described[1:])]
+        spans = [
+            self._span(one, context, way.kept.parent if one.child_of is None else contexts[one.child_of])
+            for one, context in zip(described, contexts, strict=True)
+        ]
+        if way.call is not None and not way.call.is_told:
+            way.call.is_told = True
+            spans.append(self._span(conventions.call_span(way.call, way), way.call.context, None))
+        return spans
+
+    def _span(self, one: Described, context: Context, parent: Context | None) -> ReadableSpan:
+        attributes = dict(one.attributes)
+        status = Status(StatusCode.UNSET)
+        if one.failure is not None:
+            attributes |= conventions.failure(one.failure)
+            status = Status(StatusCode.ERROR)
+        return ReadableSpan(
+            name=one.name,
+            context=_context(context),
+            parent=None if parent is None else _context(parent, is_remote=one.child_of is None),
+            resource=self._resource,
+            attributes=attributes,
+            links=[Link(_context(linked)) for linked in one.links],
+            kind=one.kind,
+            status=status,
+            start_time=one.begin_ns,
+            end_time=max(one.begin_ns, one.end_ns),
+            instrumentation_scope=_SCOPE,
+        )
+
+    def _export(self, spans: Sequence[ReadableSpan]) -> None:
+        began = time.thread_time()
+        try:
+            delivered = self._exporter.export(spans) is SpanExportResult.SUCCESS
+        except Exception as error:  # an exporter's fault must not end the thread
+            log.debug("trace_export_failed", error=type(error).__name__)
+            delivered = False
+        self._slice_seconds.observe(time.thread_time() - began)
+        (self._exported if delivered else self._failed).add(len(spans))
+        if delivered == self._is_failing:
+            self._is_failing = not delivered
+            (log.info if delivered else log.warning)("traces_delivered" if delivered else "traces_not_delivered")
+
+
+def _context(context: Context, is_remote: bool = False) -> SpanContext:
+    flags = TraceFlags(TraceFlags.SAMPLED if context.is_sampled else TraceFlags.DEFAULT)
+    return SpanContext(context.trace_id, context.span_id, is_remote, flags)

@@ -1,0 +1,221 @@
+"""Spans made after the fact: a tree that holds together, names and attributes as the conventions have them."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.semconv._incubating.attributes import messaging_attributes, rpc_attributes
+from opentelemetry.semconv.attributes import error_attributes, server_attributes
+from opentelemetry.trace import SpanKind, StatusCode
+from tests.unit.telemetry.timelines import timelines
+
+from inferstream.events import trace_context
+from inferstream.events.outcome import Answerer, Status
+from inferstream.events.timeline import Call, Kept, Timeline
+from inferstream.signals import Signals
+from inferstream.telemetry.tracing import SpanExport, otlp_exporter
+
+DEPRECATED = {
+    "messaging.kafka.consumer.group",
+    "messaging.kafka.destination.partition",
+    "messaging.kafka.message.offset",
+    "messaging.operation",
+    "rpc.system",
+    "rpc.service",
+    "rpc.grpc.status_code",
+}
+
+
+class Memory(SpanExporter):
+    """Keeps what it is given; blocks or fails where a test wants it."""
+
+    def __init__(self) -> None:
+        self.spans: list[ReadableSpan] = []
+        self.sizes: list[int] = []
+        self.release = threading.Event()
+        self.release.set()
+        self.fails = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.release.wait()
+        self.sizes.append(len(spans))
+        if self.fails:
+            raise ConnectionError("away")
+        self.spans += spans
+        return SpanExportResult.SUCCESS
+
+
+def exported(*ways: Timeline) -> list[ReadableSpan]:
+    """What reaches the collector of these ways."""
+    memory = Memory()
+    tracing = SpanExport(memory, Signals())
+    for way in ways:
+        tracing.offer(way)
+    tracing.start()
+    tracing.stop()
+    return memory.spans
+
+
+def times(span: ReadableSpan) -> tuple[int, int]:
+    assert span.start_time is not None
+    assert span.end_time is not None
+    return span.start_time, span.end_time
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(timelines())
+def test_every_tree_holds_together(way: Timeline) -> None:
+    spans = SpanExport(Memory(), Signals())._spans(way)
+    by_id = {span.context.span_id: span for span in spans}
+    assert len(by_id) == len(spans)
+    first = spans[0]
+    assert first.context.span_id == way.kept.context.span_id
+    assert first.context.trace_id == way.kept.context.trace_id
+    assert (first.parent.span_id if first.parent else None) == (way.kept.parent.span_id if way.kept.parent else None)
+    mine = [span for span in spans if span.context.trace_id == first.context.trace_id]
+    for child in mine[1:]:
+        if way.call is not None and child.context.span_id == way.call.context.span_id:
+            continue
+        assert child.parent is not None
+        (begin, end), (outer_begin, outer_end) = times(child), times(by_id[child.parent.span_id])
+        assert outer_begin <= begin <= end <= outer_end
+    if way.call is not None:
+        call = by_id[way.call.context.span_id]
+        assert [link.context.span_id for link in call.links] == [way.kept.context.span_id]
+        assert way.call.context.span_id in {link.context.span_id for link in first.links}
+
+
+@settings(max_examples=200, deadline=None)
+@given(timelines())
+def test_only_words_of_the_conventions_or_our_own_are_used(way: Timeline) -> None:
+    modules = (messaging_attributes, rpc_attributes, error_attributes, server_attributes)
+    known = {value for m in modules for name, value in vars(m).items() if name.isupper() and isinstance(value, str)}
+    for span in SpanExport(Memory(), Signals())._spans(way):
+        for name, value in attributes(span).items():
+            assert name in known or name.startswith("inferstream."), name
+            assert name not in DEPRECATED
+            if name == "messaging.destination.partition.id":
+                assert isinstance(value, str)
+        assert span.instrumentation_scope is not None
+        assert span.instrumentation_scope.schema_url == "https://opentelemetry.io/schemas/1.44.0"
+
+
+def _way(**changes: Any) -> Timeline:
+    """An event that a producer sampled and the model scored."""
+    parent = trace_context.new_trace()
+    context = parent.child()
+    call = Call(trace_context.new_trace(), 7, "triton:8001", [context])
+    times = (10**18, 10**18 + 1_000, 10**18 + 3_000, 10**18 + 3_500, 10**18 + 9_000)
+    model = Answerer("model", "fraud", "1")
+    way = Timeline(
+        Kept(context, parent, "head"), call, "p", "g", "in", "out", 3, 42, 100, "default", Status.SCORED, None, "",
+        model, 1, True, 12.5, *times,
+    )  # fmt: skip
+    return way._replace(**changes)
+
+
+def test_names_and_kinds_are_those_of_messaging_and_rpc() -> None:
+    spans = exported(_way(is_in_time=True))
+    assert [(span.name, span.kind) for span in spans] == [
+        ("process in", SpanKind.CONSUMER),
+        ("batch", SpanKind.INTERNAL),
+        ("infer", SpanKind.INTERNAL),
+        ("send out", SpanKind.PRODUCER),
+        ("inference.GRPCInferenceService/ModelInfer", SpanKind.CLIENT),
+    ]
+    assert spans[0].status.status_code is StatusCode.UNSET
+    assert attributes(spans[0])["messaging.operation.type"] == "process"
+
+
+def test_a_missed_deadline_is_an_error_that_says_so() -> None:
+    (first, *_) = exported(_way(is_in_time=False, slack_ms=-3.5))
+    assert first.status.status_code is StatusCode.ERROR
+    assert attributes(first)["error.type"] == "slo_miss"
+    assert attributes(first)["inferstream.slo.slack_ms"] == -3.5
+
+
+def test_the_span_of_a_call_is_told_once_for_all_its_events() -> None:
+    way = _way()
+    assert way.call is not None
+    other = way._replace(kept=way.kept._replace(context=way.kept.context.child()))
+    way.call.join(other.kept.context)
+    calls = [span for span in exported(way, other) if span.kind is SpanKind.CLIENT]
+    assert len(calls) == 1
+    assert len(calls[0].links) == 2
+
+
+def test_slices_are_small() -> None:
+    memory = Memory()
+    tracing = SpanExport(memory, Signals())
+    for _ in range(50):
+        tracing.offer(_way_without_call())
+    tracing.start()
+    tracing.stop()
+    assert max(memory.sizes) <= 16
+    assert sum(memory.sizes) == 200
+
+
+_PLAIN: list[Timeline] = []
+
+
+def _way_without_call() -> Timeline:
+    if not _PLAIN:
+        _PLAIN.append(_way()._replace(call=None))
+    return _PLAIN[0]
+
+
+def count(signals: Signals, result: str) -> int:
+    return int(signals.spans.cell(result).value)
+
+
+def test_a_collector_that_hangs_holds_nobody_and_memory_is_bounded() -> None:
+    memory, signals = Memory(), Signals()
+    memory.release.clear()
+    tracing = SpanExport(memory, signals)
+    tracing.start()
+    way = _way_without_call()
+    began = time.monotonic()
+    for _ in range(5_000):
+        tracing.offer(way)
+    assert time.monotonic() - began < 2
+    dropped = count(signals, "queue_full")
+    assert dropped >= (5_000 - 2 * 2_048) * 4
+    began = time.monotonic()
+    tracing.stop()
+    assert time.monotonic() - began < 2
+    memory.release.set()
+
+
+def test_what_is_not_delivered_is_counted_and_the_next_is_tried() -> None:
+    memory, signals = Memory(), Signals()
+    memory.fails = True
+    tracing = SpanExport(memory, signals)
+    tracing.offer(_way_without_call())
+    tracing.start()
+    deadline = time.monotonic() + 5
+    while count(signals, "not_delivered") < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    memory.fails = False
+    tracing.offer(_way_without_call())
+    tracing.stop()
+    assert (count(signals, "not_delivered"), count(signals, "exported")) == (4, 4)
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1"])
+def test_a_dead_collector_ends_nothing(endpoint: str) -> None:
+    signals = Signals()
+    tracing = SpanExport(otlp_exporter(endpoint), signals)
+    tracing.start()
+    tracing.offer(_way_without_call())
+    began = time.monotonic()
+    tracing.stop()
+    assert time.monotonic() - began < 2
