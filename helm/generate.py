@@ -1,0 +1,79 @@
+"""What the chart takes from the code: python -m helm.generate writes it, a test compares.
+
+values.schema.json gets the part under `config`; files/ get the settings' defaults, the dashboard, and the alert rules
+with places for what depends on the settings.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from inferstream.operate.alerts import rules
+from inferstream.operate.dashboard import as_json
+from inferstream.operate.settings_schema import schema
+from inferstream.operate.slo import as_yaml
+from inferstream.settings import PipelineSettings, Settings
+
+CHART = Path(__file__).parent / "inferstream"
+_SCHEMA = "values.schema.json"
+_ANSWERED, _SCORED = 0.987654, 0.876543  # objectives whose digits appear nowhere else
+_PIPELINE, _SLO_MS = "chart-pipeline", 61_728_394.5
+_PLACES = {
+    f"{1 - _ANSWERED:.9g}": "@ANSWERED_BUDGET@",
+    f"{100 * (1 - _ANSWERED):.4g}%": "@ANSWERED_PERCENT@",
+    f"{1 - _SCORED:.9g}": "@SCORED_BUDGET@",
+    f"{100 * (1 - _SCORED):.4g}%": "@SCORED_PERCENT@",
+    f"{2 * _SLO_MS / 1000:g}": "@LAG_SECONDS@",
+    _PIPELINE: "@PIPELINE@",
+}
+
+
+def generated() -> dict[str, str]:
+    """Each file of the chart that comes from the code, by its path in the chart."""
+    return {
+        _SCHEMA: _values_schema(),
+        "files/defaults.yaml": _defaults(),
+        "files/alerts.yaml": _alerts(),
+        "files/dashboard.json": as_json() + "\n",
+    }
+
+
+def _values_schema() -> str:
+    """The schema as it is, with `config` and its definitions put in anew."""
+    values: dict[str, Any] = json.loads((CHART / _SCHEMA).read_text())
+    config = schema()
+    definitions = config.pop("definitions")
+    del config["$schema"]
+    values["properties"]["config"] = {**config, "description": "The service's own settings; no secrets."}
+    return json.dumps({**values, "definitions": definitions}, indent=1) + "\n"
+
+
+def _defaults() -> str:
+    settings = Settings().model_dump(mode="json", exclude={"pipelines"})
+    defaults = {"settings": settings, "pipeline": PipelineSettings().model_dump(mode="json")}
+    return str(yaml.safe_dump(defaults, sort_keys=False))
+
+
+def _alerts() -> str:
+    given = {
+        "pipelines": {_PIPELINE: {"slo_ms": _SLO_MS}},
+        "slo": {"objective": _ANSWERED, "scored_objective": _SCORED},
+    }
+    text = as_yaml([rules(Settings.model_validate(given), "@RUNBOOK@")])
+    for found, place in _PLACES.items():
+        if found not in text:
+            raise ValueError(f"the rules have no {place} any more: the chart's template must follow them")
+        text = text.replace(found, place)
+    return text
+
+
+def main() -> None:
+    """Write every file."""
+    for path, text in generated().items():
+        (CHART / path).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

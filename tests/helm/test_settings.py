@@ -1,0 +1,109 @@
+"""The settings file in the chart is one the service takes, and says what the values say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from helm.generate import generated
+from tests.helm.rendering import CHART, Helm, Object, Rendered, container, containers, example
+
+from inferstream.settings import load
+from inferstream.settings import table as settings_table
+
+SECRET_SETTINGS = ("SASL_PASSWORD", "SASL_USERNAME", "MODEL_CONTROL_KEY")
+
+
+def test_the_chart_follows_the_code() -> None:
+    """If this fails: python -m helm.generate."""
+    for path, text in generated().items():
+        assert (CHART / path).read_text() == text, path
+
+
+def test_the_service_takes_the_rendered_settings(rendered: Rendered, tmp_path: Path) -> None:
+    assert rendered.settings(tmp_path).pipelines
+
+
+def test_values_become_settings(helm: Helm, tmp_path: Path) -> None:
+    settings = helm.render(example("secured")).settings(tmp_path)
+    assert settings.kafka.bootstrap_servers == "kafka-0:9093,kafka-1:9094,kafka-2"
+    assert settings.triton.max_message_bytes == 67_108_864
+    assert settings.triton.shared_memory == "off"
+    assert settings.pipelines["cards"].slo_classes["gold"].slo_ms == 20
+    assert settings.pipelines["cards"].slo_classes["batch"].slo_ms == 120_000
+
+
+def test_what_is_not_said_stays_the_service_s_default(helm: Helm, tmp_path: Path) -> None:
+    given = helm.render({}).settings(tmp_path).model_dump()
+    given["triton"]["url"] = "localhost:8001"
+    assert given == load(environ={}).model_dump()
+
+
+def test_secrets_come_from_secrets_only(rendered: Rendered) -> None:
+    for _, pod in rendered.pods():
+        for each in containers(pod):
+            for variable in each.get("env", []):
+                if variable["name"].endswith(SECRET_SETTINGS):
+                    assert "secretKeyRef" in variable["valueFrom"]
+    assert "password" not in rendered.settings_text
+
+
+def test_files_the_settings_name_are_mounted(rendered: Rendered, tmp_path: Path) -> None:
+    settings = rendered.settings(tmp_path)
+    named = [settings.kafka.ssl_ca_file, settings.kafka.ssl_certificate_file, settings.kafka.ssl_key_file]
+    named += [settings.triton.ca_file, settings.triton.certificate_file, settings.triton.key_file]
+    folders = {Path(mount["mountPath"]) for mount in container(rendered.service, "service")["volumeMounts"]}
+    for file in named:
+        assert file is None or file.parent in folders
+
+
+def test_the_secured_example_names_a_certificate_of_its_own(helm: Helm, tmp_path: Path) -> None:
+    rendered = helm.render(example("secured"))
+    kafka = rendered.settings(tmp_path).kafka
+    secrets = {v["name"]: v["secret"]["secretName"] for v in rendered.service["volumes"] if "secret" in v}
+    certificate = rendered.one("Certificate", "-kafka")["spec"]
+    assert secrets == {"kafka-tls": "kafka-authority", "kafka-certificate": certificate["secretName"]}
+    assert kafka.ssl_ca_file == Path("/etc/kafka-tls/ca.crt")
+    assert kafka.ssl_certificate_file == Path("/etc/kafka-certificate/tls.crt")
+
+
+def test_pods_of_a_fixed_number_are_members_under_their_names(helm: Helm) -> None:
+    def members(values: Object) -> list[Any]:
+        env = container(helm.render(values).service, "service")["env"]
+        return [e["valueFrom"] for e in env if e["name"] == "INFERSTREAM__KAFKA__GROUP_INSTANCE_ID"]
+
+    assert members(example("static")) == [{"fieldRef": {"fieldPath": "metadata.name"}}]
+    assert members({}) == []
+
+
+def test_every_value_is_described_and_every_default_allowed() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    jsonschema.Draft7Validator.check_schema(schema)
+    jsonschema.Draft7Validator(schema).validate(values)
+    for path, known, given in walk(schema, values):
+        if known["type"] == "object" and "properties" in known:
+            assert known["additionalProperties"] is False, path
+            unset = set(known["properties"]) - set(given) - {"global", "enabled", "timeoutSeconds", "successThreshold"}
+            assert path == "config" or not unset, f"{path}: values.yaml says nothing of {unset}"
+        assert path == "" or known["description"], path
+
+
+def walk(schema: Object, values: Object, path: str = "") -> Any:
+    yield path, schema, values
+    for name, known in schema.get("properties", {}).items():
+        if path != "config" and isinstance(values.get(name), dict) and "properties" in known:
+            yield from walk(known, values[name], f"{path}.{name}".strip("."))
+
+
+@pytest.mark.parametrize("path", [row.path for row in settings_table() if row.default and "<name>" not in row.path])
+def test_every_setting_can_be_a_value(helm: Helm, path: str) -> None:
+    default = next(row.default for row in settings_table() if row.path == path)
+    value: Any = json.loads(default)
+    if path in ("triton.url", "demo.rate"):
+        return
+    for part in reversed(path.split(".")):
+        value = {part: value}
+    helm.render({"config": value})
