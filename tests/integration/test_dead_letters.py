@@ -252,7 +252,7 @@ async def test_a_replay_that_is_interrupted_goes_on_where_it_stopped(bench: Benc
         await send(bench, 1, *[POISON] * 60)
         assert (await bench.audit(120)).problems == {}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "inferstream", "replay", "--yes", "--rate", "20",
+        sys.executable, "-m", "inferstream", "replay", "--yes", "--rate", "5",
         env={**os.environ, **bench.environ}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from inferstream.tasks.fraud.features import INDEX
 from inferstream.triton import TritonModel, TritonServer
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(120),
     pytest.mark.parametrize("stack", [pytest.param("embedded", marks=pytest.mark.integration)], indirect=True),
 ]

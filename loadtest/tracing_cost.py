@@ -1,0 +1,82 @@
+"""What traces cost the service: the same load with them on and off, in turns, at a collector of its own.
+
+`python -m loadtest.tracing_cost` prints CPU time per event of each, medians of five alternating runs, and their ratio.
+"""
+
+import argparse
+import asyncio
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from inferstream.local import free_port
+from inferstream.local.process import listens
+from loadtest.bench import Bench
+from loadtest.errors import LoadTestError
+from loadtest.scenario import Scenario, parse
+
+_OTLP = "INFERSTREAM__TELEMETRY__OTLP__ENDPOINT"
+_RATIO = "INFERSTREAM__TELEMETRY__TRACES__RATIO"
+
+
+@contextmanager
+def collector(folder: Path) -> Iterator[tuple[str, Path]]:
+    """A collector of traces: where it listens, and the file it writes."""
+    grpc_port, file = free_port(), folder / "traces.jsonl"
+    module = ["-m", "inferstream.local.collector", str(grpc_port), str(free_port()), str(file)]
+    process = subprocess.Popen([sys.executable, *module])
+    try:
+        deadline = time.monotonic() + 20
+        while not listens(grpc_port):
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise LoadTestError("the collector of traces does not start")
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{grpc_port}", file
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def scenario(rate: float, seconds: float, environ: dict[str, str]) -> Scenario:
+    """A steady load on the real model."""
+    content = {"name": "tracing", "slo_ms": 500, "arrivals": {"kind": "poisson", "rate": rate}, "seconds": seconds}
+    return parse({**content, "warm_up_s": 2.0, "environ": environ}, "tracing_cost")
+
+
+async def compare(kafka: str, rate: float, seconds: float, ratio: float, runs: int) -> dict[str, list[float]]:
+    """CPU microseconds per event of the service, with traces and without, run by run."""
+    took: dict[str, list[float]] = {"off": [], "on": []}
+    with tempfile.TemporaryDirectory(prefix="inferstream-tracing-") as folder, collector(Path(folder)) as (url, file):
+        variants = {"off": {}, "on": {_OTLP: url, _RATIO: str(ratio)}}
+        async with Bench(kafka) as bench:
+            for _ in range(runs):
+                for name, environ in variants.items():
+                    run = await bench.run("service", scenario(rate, seconds, environ))
+                    took[name].append(run["cpu_us_per_event"]["contestant"])
+                    print(f"{name:4} {took[name][-1]:6.1f} us/event, {run['counts']}", flush=True)
+        spans = sum(1 for _ in file.open())
+        print(f"{spans} spans were collected")
+    return took
+
+
+def main() -> None:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.tracing_cost", description=__doc__)
+    parser.add_argument("--kafka", default="apache", choices=["apache", "embedded"])
+    parser.add_argument("--rate", type=float, default=5_000, help="events per second")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each run")
+    parser.add_argument("--ratio", type=float, default=0.01, help="share of the events that leave a trace")
+    parser.add_argument("--runs", type=int, default=5, help="of each")
+    given = parser.parse_args()
+    took = asyncio.run(compare(given.kafka, given.rate, given.seconds, given.ratio, given.runs))
+    off, on = (statistics.median(took[name]) for name in ("off", "on"))
+    print(f"off {off:.1f} us/event, on {on:.1f} us/event, ratio {on / off:.3f} (medians of {given.runs})")
+
+
+if __name__ == "__main__":
+    main()
