@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import cast
@@ -9,6 +10,12 @@ from typing import cast
 import pytest
 
 from inferstream import local
+
+
+def pytest_configure() -> None:
+    """A shell that starts us in the background has us ignore SIGINT, and who we start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -280,7 +280,9 @@ async def test_switching_to_and_fro_under_load_loses_nothing_and_delays_next_to_
     )
     assert report.problems == {}
     assert min(answers["scored", SOUND], answers["scored", OTHER]) > 0.2 * load.sent
-    assert meanwhile >= min(0.999, before) - max(0.001, load.stalled)
+    # The short form runs beside whatever else a machine has to do, and a stub that starts takes a core for a second.
+    least = 0.98 if IS_SHORT else 0.999
+    assert meanwhile >= min(least, before) - max(0.001, load.stalled)
 
 
 def share_in_time(before: Counts, after: Counts) -> float:
