@@ -55,6 +55,7 @@ async def test_sampled_and_failed_events_have_whole_traces_and_triton_joins_them
         await traced.send(3, poison_every=1)
         assert (await traced.audit(208)).problems == {}
         await until(traced, f"process {traced.pipeline.input_topic}", 8)
+        assert "otlp_fails" not in service.log
         assert await service.terminate() == 0
     spans = await until(traced, "fraud", 1)  # Triton sends every few seconds, and now and then leaves a call out
     by_id = {span["span_id"]: span for span in spans}

@@ -18,6 +18,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import json_format
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 _LONGEST_BODY = 16 * 2**20
@@ -71,6 +72,13 @@ class _Grpc(trace_service_pb2_grpc.TraceServiceServicer):
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
+class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
+    """Takes metrics, which go the same way, and leaves them: `/metrics` of the service has them."""
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
+        return metrics_service_pb2.ExportMetricsServiceResponse()
+
+
 class _Http(BaseHTTPRequestHandler):
     store: Store
 
@@ -113,6 +121,7 @@ def main() -> None:
     store = Store(file)
     server = grpc.server(futures.ThreadPoolExecutor(2))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Grpc(store), server)  # type: ignore[no-untyped-call]
+    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Metrics(), server)  # type: ignore[no-untyped-call]
     server.add_insecure_port(f"127.0.0.1:{grpc_port}")
     server.start()
     handler = type("Handler", (_Http,), {"store": store})

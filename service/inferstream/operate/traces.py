@@ -1,6 +1,7 @@
 """local traces: what the local collector has of the last events that left a trace, each as a tree of its spans."""
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from inferstream.local.stack import TRACES_FILE
 
 Span = Mapping[str, Any]
 
+_PIPED_WIDTH = 240  # a line of a tree is one line for `grep`
+
 _SHOWN = ("inferstream.outcome", "inferstream.cause", "error.type", "inferstream.slo.slack_ms", "inferstream.answerer")
 _SHOWN_CALL = ("inferstream.batch.size", "inferstream.model.name", "inferstream.model.version")
 
@@ -25,7 +28,7 @@ def run_traces(folder: Path, count: int, only_wrong: bool) -> int:
     if not file.is_file():
         raise InferstreamError(f"no traces in {folder}: start the stack with `inferstream local up --traces`")
     spans = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     trees = list(_trees(spans, only_wrong))
     for tree in trees[-count:]:
         console.print(tree)
