@@ -19,7 +19,6 @@ from inferstream.policy.sampling import Ratio, Reason, TokenBucket
 from inferstream.signals import Signals
 
 _WRONG: dict[Status, Reason] = {
-    Status.FALLBACK: "fallback",
     Status.EXPIRED: "slo_miss",
     Status.DEAD_LETTERED: "failed",
 }
