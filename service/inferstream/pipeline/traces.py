@@ -105,7 +105,6 @@ class Traces:
             difference = self._clock.unix_ms() / 1000 - self._clock.monotonic()
             for event in kept:
                 self._spans.offer(self._timeline(event, event.trace, emitted_at, now, difference))  # type: ignore[arg-type]
-                event.trace = None
 
     def _keep(self, events: Sequence[Event], reason: Reason) -> None:
         """As many as the budget has; the rest is counted."""

@@ -1,18 +1,23 @@
 """Which events leave a trace, what is passed on with their outcomes, and what the model server is told of it."""
 
+import asyncio
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import structlog
-from tests.unit.pipeline.world import World, encode, running
+from tests.unit.pipeline.world import Clock, World, encode, running
 
 from inferstream.errors import ModelError
 from inferstream.events import trace_context
+from inferstream.events.envelope import Event
 from inferstream.events.outcome import Cause, Status
 from inferstream.events.timeline import Timeline
-from inferstream.pipeline.traces import Tracing
+from inferstream.pipeline.outcomes import Route
+from inferstream.pipeline.traces import Traces, Tracing
 from inferstream.policy.sampling import TokenBucket
+from inferstream.signals import Signals
 from inferstream.testing import FakeModel, MeanTask
 
 PARENT = trace_context.new_trace()
@@ -165,3 +170,32 @@ async def test_a_dead_letter_is_told_with_its_place_its_cause_and_its_trace_and_
     assert line["span_id"] == f"{way.kept.context.span_id:016x}"
     assert "4111" not in str(line)
     assert "secret" not in str(line)
+
+
+async def test_an_event_that_turns_out_late_only_when_it_is_acknowledged_is_kept_once() -> None:
+    world = Traced(slo_ms=400)
+    world.broker.set_acknowledges(False)
+    world.write(reading(), 0)
+    async with running(world.pipeline()):
+        await world.until(lambda: len(world.outcomes()) == 1)
+        await asyncio.sleep(0.5)
+        world.broker.set_acknowledges(True)
+        await world.until(lambda: world.committed() == 1)
+    (way,) = world.told.ways
+    assert (way.kept.reason, way.status, way.is_in_time) == ("slo_miss", Status.SCORED, False)
+    assert way.slack_ms < 0
+    assert world.counted(world.signals.traces) == {"slo_miss": 1}
+
+
+def test_a_call_is_linked_to_all_its_kept_events_before_any_of_them_ends() -> None:
+    route = Route("p", "t", "g", "in", "out", "dead", 1)
+    traces = Traces(route, Tracing(0.0, TokenBucket(50), Told()), Clock(), Signals())
+    headers = [[("traceparent", PARENT.header())], [], [("traceparent", PARENT.header())]]
+    events = [Event(SimpleNamespace(headers=given), (0, 1, "default"), "default", 0.0, 0, 0.0, 0) for given in headers]
+    traces.taken(events)
+    call = traces.call(events, "triton:8001")
+    assert call is not None
+    assert (call.rows, call.server) == (3, "triton:8001")
+    assert call.members == [event.trace.context for event in events if event.trace is not None]
+    assert len(call.members) == 2
+    assert traces.call(events[1:2], "triton:8001") is None
