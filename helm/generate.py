@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from inferstream.operate.alerts import rules
-from inferstream.operate.dashboard import as_json
+from inferstream.operate.monitoring.alerts import rules
+from inferstream.operate.monitoring.dashboard import as_json
+from inferstream.operate.monitoring.slo import as_yaml
 from inferstream.operate.settings_schema import schema
-from inferstream.operate.slo import as_yaml
 from inferstream.settings import PipelineSettings, Settings
 
 CHART = Path(__file__).parent / "inferstream"

@@ -24,8 +24,8 @@ from inferstream.events.outcome import Answerer, Status
 from inferstream.events.timeline import Timeline
 from inferstream.local import free_port
 from inferstream.local.process import listens
+from inferstream.pipeline.observe.traces import Traces, Tracing
 from inferstream.pipeline.outcomes import Route
-from inferstream.pipeline.traces import Traces, Tracing
 from inferstream.policy.sampling import TokenBucket
 from inferstream.signals import Signals
 from loadtest.bench import Bench

@@ -18,11 +18,11 @@ from inferstream import __version__, tasks
 from inferstream.errors import ContractMismatch, InferstreamError, SettingsError, Unavailable
 from inferstream.inprocess import Student, load_reference
 from inferstream.kafka import Admin, KafkaSink, KafkaSource, KafkaTransactions, control, pinned
+from inferstream.pipeline.observe.traces import Tracing
 from inferstream.pipeline.outcomes import Route
-from inferstream.pipeline.pin import Pinned
+from inferstream.pipeline.rollout.pin import Pinned
 from inferstream.pipeline.streams import refuse_settings
 from inferstream.pipeline.topology import Pipeline, Ports, Timing
-from inferstream.pipeline.traces import Tracing
 from inferstream.settings import PipelineSettings, Settings, default_group
 from inferstream.signals import Signals, Snapshot
 from inferstream.tasks import Task

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from tests.helm.rendering import Helm, Object, Rendered, example
 
-from inferstream.operate.alerts import rules
-from inferstream.operate.dashboard import as_json
+from inferstream.operate.monitoring.alerts import rules
+from inferstream.operate.monitoring.dashboard import as_json
 from inferstream.settings import load
 
 SLOW_CLASS = {"slo_ms": 50, "slo_classes": {"night": {"slo_ms": 3_600_000}, "gold": 20}}

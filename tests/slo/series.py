@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import yaml
 
-from inferstream.operate.slo import as_yaml, documents
+from inferstream.operate.monitoring.slo import as_yaml, documents
 from inferstream.settings import Settings
 
 SCRAPE_SECONDS = 15

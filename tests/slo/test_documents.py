@@ -12,10 +12,10 @@ from tests.slo.expressions import unknown
 from typer.testing import CliRunner
 
 from inferstream.cli import app
-from inferstream.operate.alerts import alerts
-from inferstream.operate.dashboard import as_json
-from inferstream.operate.metrics_table import as_markdown
-from inferstream.operate.slo import as_yaml, documents
+from inferstream.operate.monitoring.alerts import alerts
+from inferstream.operate.monitoring.dashboard import as_json
+from inferstream.operate.monitoring.metrics_table import as_markdown
+from inferstream.operate.monitoring.slo import as_yaml, documents
 from inferstream.settings import Settings, load
 from inferstream.signals import STAGES, Signals
 

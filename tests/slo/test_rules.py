@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.slo.series import HEALTHY, Phase, Question, ask
 
-from inferstream.operate.alerts import alerts
+from inferstream.operate.monitoring.alerts import alerts
 from inferstream.settings import Settings, load
 
 pytestmark = pytest.mark.timeout(1_200)  # the first one may have to make promtool

@@ -105,8 +105,8 @@ def dlq(
 
     A producer's own headers are shown by name only, without --show-data.
     """
-    from inferstream.operate.dlq import DlqView, run_dlq
-    from inferstream.operate.letters import pick
+    from inferstream.operate.dead_letters.dlq import DlqView, run_dlq
+    from inferstream.operate.dead_letters.letters import pick
     from inferstream.operate.pipelines import patient
     from inferstream.settings import load
 
@@ -140,9 +140,9 @@ def replay(
     Of several letters of one event only the newest is sent. They go in the order of their topic: by its partition, the
     oldest first.
     """
-    from inferstream.operate.letters import pick
+    from inferstream.operate.dead_letters.letters import pick
+    from inferstream.operate.dead_letters.replay import Plan, run_replay
     from inferstream.operate.pipelines import patient
-    from inferstream.operate.replay import Plan, run_replay
     from inferstream.settings import load
 
     wanted = pick(cause, stage, partition, since, until)
@@ -167,8 +167,8 @@ def resume(
     not find them: where they shall be scored, set a longer slo_ms (or an SLO class with on_miss: score_late) and start
     the service with it before resuming. `replay` brings back what did get a dead letter.
     """
+    from inferstream.operate.dead_letters.resume import run_resume
     from inferstream.operate.pipelines import patient
-    from inferstream.operate.resume import run_resume
     from inferstream.settings import load
 
     partitions = frozenset(partition or ())

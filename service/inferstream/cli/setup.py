@@ -35,8 +35,8 @@ def show_metrics(
     dashboard: Annotated[bool, typer.Option(help="instead, a dashboard of them for Grafana")] = False,
 ) -> None:
     """All metrics with their labels."""
-    from inferstream.operate.dashboard import as_json
-    from inferstream.operate.metrics_table import show_metrics
+    from inferstream.operate.monitoring.dashboard import as_json
+    from inferstream.operate.monitoring.metrics_table import show_metrics
 
     if dashboard:
         typer.echo(as_json())
@@ -53,7 +53,7 @@ def show_slo(
     runbook: Annotated[str, typer.Option(help="where RUNBOOK.md can be read, for the alerts' links")] = "RUNBOOK.md",
 ) -> None:
     """The objectives in the settings as recording and alert rules, in YAML."""
-    from inferstream.operate.slo import show_slo
+    from inferstream.operate.monitoring.slo import show_slo
     from inferstream.settings import load
 
     show_slo(load(settings), form, runbook)

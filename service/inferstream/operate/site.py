@@ -8,7 +8,7 @@ from typing import NamedTuple
 from inferstream.app import load_tasks, models_on_triton
 from inferstream.kafka import GroupOffsets, pinned
 from inferstream.operate.pipelines import Chosen, choose
-from inferstream.pipeline.pin import PLACE
+from inferstream.pipeline.rollout.pin import PLACE
 from inferstream.policy.pin import Pin, pin_note, read_pin
 from inferstream.settings import Settings
 from inferstream.tasks import Task

@@ -9,9 +9,9 @@ from typing import Any
 
 from inferstream.events.envelope import Event
 from inferstream.events.outcome import Cause
-from inferstream.pipeline.canary import Canary
 from inferstream.pipeline.infer import Infer, Missed, Tried
 from inferstream.pipeline.interfaces import Clock, Model
+from inferstream.pipeline.rollout.canary import Canary
 from inferstream.pipeline.second import Second, Waiting, by_cause
 from inferstream.policy.batcher import Batcher, Call
 from inferstream.policy.order import EmitOrder

@@ -7,7 +7,7 @@ from inferstream.events.envelope import Event, Slice
 from inferstream.pipeline.commit import Commit
 from inferstream.pipeline.decode import Decode
 from inferstream.pipeline.interfaces import Clock, Source
-from inferstream.pipeline.traces import Tracer
+from inferstream.pipeline.observe.traces import Tracer
 from inferstream.signals import Signals
 
 _CHUNK = 256  # records handled before the loop gets its turn: a few milliseconds at most

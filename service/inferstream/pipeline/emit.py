@@ -17,9 +17,9 @@ from inferstream.events.envelope import Event
 from inferstream.events.outcome import Cause, Status
 from inferstream.pipeline.deliver import Delivery, Part
 from inferstream.pipeline.interfaces import Clock
-from inferstream.pipeline.missed import miss
+from inferstream.pipeline.observe.missed import miss
+from inferstream.pipeline.observe.traces import Tracer
 from inferstream.pipeline.outcomes import REFUSED, LetterWriter, OutcomeWriter, Route
-from inferstream.pipeline.traces import Tracer
 from inferstream.policy.reserve import Reserve
 from inferstream.signals import Count, Signals
 from inferstream.tasks import Task

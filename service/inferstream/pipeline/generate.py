@@ -17,9 +17,9 @@ from inferstream.events.outcome import Answerer, Cause, outcome_id
 from inferstream.pipeline.infer import REJECTED, TRY_AGAIN
 from inferstream.pipeline.interfaces import Clock, StreamingModel
 from inferstream.pipeline.isolate import isolate
+from inferstream.pipeline.observe.traces import Tracer
 from inferstream.pipeline.outcomes import Route
 from inferstream.pipeline.partials import Partials, Stream
-from inferstream.pipeline.traces import Tracer
 from inferstream.policy.reserve import Reserve
 from inferstream.policy.retry import RetryBudget
 from inferstream.signals import Signals

@@ -17,7 +17,7 @@ from inferstream.events.envelope import Event, Provenance, Verdict
 from inferstream.events.outcome import Answerer, Cause, Status
 from inferstream.pipeline.interfaces import Clock, Model
 from inferstream.pipeline.isolate import isolate
-from inferstream.pipeline.traces import Tracer
+from inferstream.pipeline.observe.traces import Tracer
 from inferstream.policy.reserve import Reserve
 from inferstream.policy.retry import RetryBudget
 from inferstream.signals import Signals

@@ -9,27 +9,27 @@ import msgspec
 from inferstream.events import codecs
 from inferstream.events.envelope import Event
 from inferstream.pipeline.batch import Batching
-from inferstream.pipeline.canary import Canary
 from inferstream.pipeline.commit import Commit
 from inferstream.pipeline.consume import Consume
 from inferstream.pipeline.decide import decide
 from inferstream.pipeline.decode import Decode, Decoding
 from inferstream.pipeline.deliver import AtLeastOnce, Delivery
-from inferstream.pipeline.drift import DriftWatch
 from inferstream.pipeline.emit import Emit
 from inferstream.pipeline.generate import Generate
 from inferstream.pipeline.infer import Answer, Chain, Infer
 from inferstream.pipeline.interfaces import Clock, Model, Notes, Sink, Source, StreamingModel, Transactions
+from inferstream.pipeline.observe.drift import DriftWatch
+from inferstream.pipeline.observe.traces import NoTraces, Tracer, Traces, Tracing
+from inferstream.pipeline.observe.watch import Watch
 from inferstream.pipeline.outcomes import Route
 from inferstream.pipeline.partials import Partials, Stream
 from inferstream.pipeline.quarantine import Quarantine
+from inferstream.pipeline.rollout.canary import Canary
+from inferstream.pipeline.rollout.shadow import Shadow, Shadowing
 from inferstream.pipeline.second import Second, Waiting
-from inferstream.pipeline.shadow import Shadow, Shadowing
 from inferstream.pipeline.streams import Streaming
-from inferstream.pipeline.traces import NoTraces, Tracer, Traces, Tracing
 from inferstream.pipeline.transact import ExactlyOnce
 from inferstream.pipeline.transact import Ports as TransactPorts
-from inferstream.pipeline.watch import Watch
 from inferstream.policy.batcher import Batcher, Limits, SloClass
 from inferstream.policy.deadline import Deadlines
 from inferstream.policy.drift import Reference

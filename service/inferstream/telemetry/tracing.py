@@ -23,7 +23,7 @@ from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlag
 from inferstream import __version__
 from inferstream.events.timeline import Timeline
 from inferstream.events.trace_context import Context
-from inferstream.pipeline.traces import Tracing
+from inferstream.pipeline.observe.traces import Tracing
 from inferstream.policy.sampling import TokenBucket
 from inferstream.settings import TelemetrySettings
 from inferstream.signals import Signals

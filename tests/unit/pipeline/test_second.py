@@ -14,9 +14,9 @@ from inferstream.events.envelope import Event
 from inferstream.events.outcome import Answerer, Cause
 from inferstream.pipeline.infer import Answer, Chain, Infer, Missed
 from inferstream.pipeline.interfaces import Prediction
+from inferstream.pipeline.observe.traces import NoTraces
 from inferstream.pipeline.outcomes import Route
 from inferstream.pipeline.topology import Pipeline, Ports, Timing
-from inferstream.pipeline.traces import NoTraces
 from inferstream.policy.reserve import Reserve
 from inferstream.settings import BatchingSettings
 from inferstream.signals import Signals

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from inferstream.pipeline.interfaces import OutRecord
+from inferstream.pipeline.observe.traces import Tracing
 from inferstream.pipeline.outcomes import Route
 from inferstream.pipeline.topology import Pipeline, Ports, Timing
-from inferstream.pipeline.traces import Tracing
 from inferstream.settings import PipelineSettings
 from inferstream.signals import Signals
 from inferstream.tasks import Task

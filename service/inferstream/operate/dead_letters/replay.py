@@ -18,8 +18,8 @@ from inferstream.errors import RecordsRefused, SettingsError
 from inferstream.events import dead_letter, headers
 from inferstream.events.dead_letter import replay_headers
 from inferstream.kafka import GroupOffsets, KafkaSink, replayed
-from inferstream.operate.dlq import row
-from inferstream.operate.letters import Letter, Letters, Wanted, check_partitions, partition_count
+from inferstream.operate.dead_letters.dlq import row
+from inferstream.operate.dead_letters.letters import Letter, Letters, Wanted, check_partitions, partition_count
 from inferstream.operate.pipelines import Chosen, choose
 from inferstream.operate.progress import Progress
 from inferstream.pipeline.interfaces import OutRecord

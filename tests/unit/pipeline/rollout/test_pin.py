@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from tests.unit.pipeline.world import Clock
 
 from inferstream.errors import ContractMismatch, InferstreamError, Unavailable
-from inferstream.pipeline.pin import Pinned
+from inferstream.pipeline.rollout.pin import Pinned
 from inferstream.policy.pin import Pin, pin_note
 from inferstream.signals import Signals
 

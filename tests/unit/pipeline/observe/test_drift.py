@@ -8,8 +8,8 @@ import pytest
 
 from inferstream.events.envelope import Provenance
 from inferstream.events.outcome import Answerer, Cause
-from inferstream.pipeline import drift
 from inferstream.pipeline.infer import Answer
+from inferstream.pipeline.observe import drift
 from inferstream.policy.drift import Column, Reference
 from inferstream.signals import Signals
 

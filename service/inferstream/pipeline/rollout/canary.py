@@ -14,7 +14,7 @@ from inferstream.events.outcome import Cause
 from inferstream.pipeline.infer import Missed, Tried
 from inferstream.pipeline.interfaces import Model
 from inferstream.pipeline.outcomes import Route
-from inferstream.pipeline.shadow import key_of
+from inferstream.pipeline.rollout.shadow import key_of
 from inferstream.policy.batcher import Batcher, Call, Plan
 from inferstream.policy.reserve import Reserve
 from inferstream.policy.rollout import Fate, Split, StopRule

@@ -2,10 +2,10 @@
 
 from inferstream.events.dead_letter import dead_letter_headers, replay_headers
 from inferstream.events.headers import Headers
-from inferstream.operate.letters import Letter, read_letter
+from inferstream.operate.dead_letters.letters import Letter, read_letter
+from inferstream.operate.dead_letters.replay import Choice, Plan
 from inferstream.operate.pipelines import choose
 from inferstream.operate.progress import Progress
-from inferstream.operate.replay import Choice, Plan
 from inferstream.settings import Settings
 from inferstream.testing import StoredRecord
 

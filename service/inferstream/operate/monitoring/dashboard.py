@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from inferstream.operate.charts import Chart, rows
+from inferstream.operate.monitoring.charts import Chart, rows
 
 Panel = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from inferstream.errors import Unavailable
-from inferstream.pipeline import watch
+from inferstream.pipeline.observe import watch
 from inferstream.signals import Signals
 from inferstream.testing import FakeClock
 

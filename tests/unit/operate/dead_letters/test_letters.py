@@ -9,10 +9,18 @@ import pytest
 from inferstream.errors import SettingsError
 from inferstream.events.dead_letter import dead_letter_headers
 from inferstream.events.headers import Headers
-from inferstream.operate.dlq import described, row
-from inferstream.operate.letters import CAUSES, STAGES, Letter, Wanted, no_such_partitions, pick, read_letter
+from inferstream.operate.dead_letters.dlq import described, row
+from inferstream.operate.dead_letters.letters import (
+    CAUSES,
+    STAGES,
+    Letter,
+    Wanted,
+    no_such_partitions,
+    pick,
+    read_letter,
+)
+from inferstream.operate.dead_letters.resume import why_not
 from inferstream.operate.pipelines import choose
-from inferstream.operate.resume import why_not
 from inferstream.operate.when import parse_when, show_when
 from inferstream.policy.quarantine import Held
 from inferstream.settings import Settings
@@ -134,7 +142,7 @@ def test_what_no_letter_can_say_is_refused(causes: list[str] | None, stages: lis
 
 
 def test_the_causes_and_stages_are_those_of_the_contract() -> None:
-    schema = json.loads((Path(__file__).parents[3] / "schemas/dead_letter.v1.json").read_text())
+    schema = json.loads((Path(__file__).parents[4] / "schemas/dead_letter.v1.json").read_text())
     assert set(CAUSES) == set(schema["properties"]["dlq-cause"]["enum"])
     assert set(STAGES) == set(schema["properties"]["dlq-stage"]["enum"])
 

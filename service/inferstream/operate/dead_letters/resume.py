@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from inferstream.errors import SettingsError
 from inferstream.kafka import GroupOffsets, Reader, control
+from inferstream.operate.dead_letters.letters import no_such_partitions, partition_count
 from inferstream.operate.foreign import printable
-from inferstream.operate.letters import no_such_partitions, partition_count
 from inferstream.operate.pipelines import Chosen, choose
 from inferstream.operate.when import show_when
 from inferstream.policy.quarantine import Held, free_note, read_notes

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from inferstream.operate.alerts import rules
+from inferstream.operate.monitoring.alerts import rules
 from inferstream.settings import Settings
 from inferstream.signals import INDICATORS
 

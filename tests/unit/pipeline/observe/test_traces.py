@@ -14,8 +14,8 @@ from inferstream.events import trace_context
 from inferstream.events.envelope import Event
 from inferstream.events.outcome import Cause, Status
 from inferstream.events.timeline import Timeline
+from inferstream.pipeline.observe.traces import Traces, Tracing
 from inferstream.pipeline.outcomes import Route
-from inferstream.pipeline.traces import Traces, Tracing
 from inferstream.policy.sampling import TokenBucket
 from inferstream.signals import Signals
 from inferstream.testing import FakeModel, MeanTask

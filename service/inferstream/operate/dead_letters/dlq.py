@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from inferstream.errors import SettingsError
 from inferstream.events import codecs, headers
+from inferstream.operate.dead_letters.letters import Letter, Letters, Wanted, check_partitions
 from inferstream.operate.foreign import header_text, printable, schemaless, shown_headers
-from inferstream.operate.letters import Letter, Letters, Wanted, check_partitions
 from inferstream.operate.pipelines import Chosen, choose
 from inferstream.operate.when import show_when
 from inferstream.settings import Settings

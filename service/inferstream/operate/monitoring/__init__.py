@@ -1,0 +1,1 @@
+"""The settings as rules, charts and tables for those who watch the service."""
