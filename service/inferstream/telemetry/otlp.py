@@ -20,7 +20,7 @@ from inferstream.signals import Signals, Snapshot
 
 log = structlog.get_logger()
 
-_END_SECONDS = 1.0  # what is told last may take so long
+_END_SECONDS = 0.7  # what is told last may take so long
 _POINTS = 16  # at a time: a millisecond or two of work
 _PAUSE_SECONDS = 0.001  # between two portions, for the event loop
 

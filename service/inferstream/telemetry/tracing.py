@@ -36,7 +36,7 @@ _SLICE = 16  # spans; 40 us each
 _PAUSE_SECONDS = 0.002  # between slices, so that the event loop gets its turn
 _IDLE_SECONDS = 0.2  # a call's other events join its span meanwhile
 _TIMEOUT_SECONDS = 1.0  # of one export
-_STOP_SECONDS = 1.5
+_STOP_SECONDS = 0.9  # with what metrics take at the end, less than two seconds
 _MOST_WAITING = 2_048  # events
 _SCOPE = InstrumentationScope("inferstream", __version__, conventions.SCHEMA_URL)
 

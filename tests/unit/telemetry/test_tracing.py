@@ -1,8 +1,11 @@
 """Spans made after the fact: a tree that holds together, names and attributes as the conventions have them."""
 
+import asyncio
+import socket
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -17,8 +20,10 @@ from tests.unit.telemetry.timelines import timelines
 from inferstream.events import trace_context
 from inferstream.events.outcome import Answerer, Status
 from inferstream.events.timeline import Call, Kept, Timeline
-from inferstream.signals import Signals
-from inferstream.telemetry.tracing import SpanExport, otlp_exporter
+from inferstream.settings import OtlpSettings, TelemetrySettings
+from inferstream.signals import Signals, Snapshot
+from inferstream.telemetry.otlp import exporting
+from inferstream.telemetry.tracing import SpanExport, otlp_exporter, tracing
 
 DEPRECATED = {
     "messaging.kafka.consumer.group",
@@ -53,11 +58,11 @@ class Memory(SpanExporter):
 def exported(*ways: Timeline) -> list[ReadableSpan]:
     """What reaches the collector of these ways."""
     memory = Memory()
-    tracing = SpanExport(memory, Signals())
+    export = SpanExport(memory, Signals())
     for way in ways:
-        tracing.offer(way)
-    tracing.start()
-    tracing.stop()
+        export.offer(way)
+    export.start()
+    export.stop()
     return memory.spans
 
 
@@ -155,11 +160,11 @@ def test_the_span_of_a_call_is_told_once_for_all_its_events() -> None:
 
 def test_slices_are_small() -> None:
     memory = Memory()
-    tracing = SpanExport(memory, Signals())
+    export = SpanExport(memory, Signals())
     for _ in range(50):
-        tracing.offer(_way_without_call())
-    tracing.start()
-    tracing.stop()
+        export.offer(_way_without_call())
+    export.start()
+    export.stop()
     assert max(memory.sizes) <= 16
     assert sum(memory.sizes) == 200
 
@@ -180,17 +185,17 @@ def count(signals: Signals, result: str) -> int:
 def test_a_collector_that_hangs_holds_nobody_and_memory_is_bounded() -> None:
     memory, signals = Memory(), Signals()
     memory.release.clear()
-    tracing = SpanExport(memory, signals)
-    tracing.start()
+    export = SpanExport(memory, signals)
+    export.start()
     way = _way_without_call()
     began = time.monotonic()
     for _ in range(5_000):
-        tracing.offer(way)
+        export.offer(way)
     assert time.monotonic() - began < 2
     dropped = count(signals, "queue_full")
     assert dropped >= (5_000 - 2 * 2_048) * 4
     began = time.monotonic()
-    tracing.stop()
+    export.stop()
     assert time.monotonic() - began < 2
     memory.release.set()
 
@@ -198,24 +203,46 @@ def test_a_collector_that_hangs_holds_nobody_and_memory_is_bounded() -> None:
 def test_what_is_not_delivered_is_counted_and_the_next_is_tried() -> None:
     memory, signals = Memory(), Signals()
     memory.fails = True
-    tracing = SpanExport(memory, signals)
-    tracing.offer(_way_without_call())
-    tracing.start()
+    export = SpanExport(memory, signals)
+    export.offer(_way_without_call())
+    export.start()
     deadline = time.monotonic() + 5
     while count(signals, "not_delivered") < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
     memory.fails = False
-    tracing.offer(_way_without_call())
-    tracing.stop()
+    export.offer(_way_without_call())
+    export.stop()
     assert (count(signals, "not_delivered"), count(signals, "exported")) == (4, 4)
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1"])
 def test_a_dead_collector_ends_nothing(endpoint: str) -> None:
     signals = Signals()
-    tracing = SpanExport(otlp_exporter(endpoint), signals)
-    tracing.start()
-    tracing.offer(_way_without_call())
+    export = SpanExport(otlp_exporter(endpoint), signals)
+    export.start()
+    export.offer(_way_without_call())
     began = time.monotonic()
-    tracing.stop()
+    export.stop()
     assert time.monotonic() - began < 2
+
+
+async def test_a_frozen_collector_of_both_traces_and_metrics_holds_the_end_for_two_seconds_at_most() -> None:
+    signals = Signals()
+
+    async def snapshot() -> Snapshot:
+        return signals.snapshot()
+
+    with socket.create_server(("127.0.0.1", 0)) as accepts_and_is_silent:
+        port = accepts_and_is_silent.getsockname()[1]
+        wanted = TelemetrySettings(otlp=OtlpSettings(endpoint=f"http://127.0.0.1:{port}"))
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(exporting(wanted.otlp, snapshot, signals))
+            leaves = await stack.enter_async_context(tracing(wanted, signals))
+            assert leaves is not None
+            for _ in range(500):
+                leaves.spans.offer(_way_without_call())
+            await asyncio.sleep(0.5)
+            ending = time.monotonic()
+    assert time.monotonic() - ending < 2
+    assert count(signals, "exported") == 0
+    assert signals.otlp_exports.total(result="sent") == 0
