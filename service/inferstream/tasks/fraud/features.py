@@ -8,6 +8,7 @@ from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import astuple
 
 from inferstream.tasks.fraud.event import CHANNELS, Aggregates, Transaction
 
@@ -49,14 +50,13 @@ _AGGREGATE_0 = INDEX[_AGGREGATES[0]]
 _MISSING_0 = INDEX[f"{_AGGREGATES[0]}_missing"]
 _CHANNEL_CODE = {channel: i for i, channel in enumerate(CHANNELS)}
 _OWN = attrgetter("amount", "timestamp_ms", "currency", "channel", "merchant_category", "country", "card_country")
-_UPSTREAM = attrgetter(*_AGGREGATES)
 
 Matrix = npt.NDArray[np.float32]
 
 
 def features(events: Sequence[Transaction]) -> Matrix:
     """A matrix [rows, len(FEATURES)] of float32, finite for every valid transaction."""
-    upstream = [_BLANK if event.aggregates is None else _UPSTREAM(event.aggregates) for event in events]
+    upstream = [_BLANK if event.aggregates is None else astuple(event.aggregates) for event in events]
     return _matrix(
         _own(events) if events else np.empty((0, 7)),
         np.array(upstream, np.float64).reshape(len(events), len(_AGGREGATES)),  # None becomes NaN
