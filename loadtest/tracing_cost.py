@@ -1,7 +1,8 @@
 """What traces cost the service: the same load with them on and off, in turns, at a collector of its own.
 
-`python -m loadtest.tracing_cost` prints CPU time per event of each, medians of five alternating runs, and their ratio;
-with `--path` only what the data path itself does for an event that leaves no trace.
+`python -m loadtest.tracing_cost` prints CPU time per event of each, medians of five alternating runs, their ratio, and
+what share of a core the difference is at that rate. With `--slo-ms 1 --ratio 0` every event misses its deadline, and so
+wants a trace; with `--path` only what the data path itself does for an event that leaves none is measured.
 """
 
 import argparse
@@ -54,21 +55,22 @@ def collector(folder: Path) -> Iterator[tuple[str, Path]]:
         process.wait(10)
 
 
-def scenario(rate: float, seconds: float, environ: dict[str, str]) -> Scenario:
+def scenario(rate: float, seconds: float, slo_ms: int, environ: dict[str, str]) -> Scenario:
     """A steady load on the real model."""
-    content = {"name": "tracing", "slo_ms": 500, "arrivals": {"kind": "poisson", "rate": rate}, "seconds": seconds}
+    content = {"name": "tracing", "slo_ms": slo_ms, "arrivals": {"kind": "poisson", "rate": rate}, "seconds": seconds}
     return parse({**content, "warm_up_s": 2.0, "environ": environ}, "tracing_cost")
 
 
-async def compare(kafka: str, rate: float, seconds: float, ratio: float, runs: int) -> dict[str, list[float]]:
+async def compare(given: argparse.Namespace) -> dict[str, list[float]]:
     """CPU microseconds per event of the service, with traces and without, run by run."""
     took: dict[str, list[float]] = {"off": [], "on": []}
     with tempfile.TemporaryDirectory(prefix="inferstream-tracing-") as folder, collector(Path(folder)) as (url, file):
-        variants = {"off": {}, "on": {_OTLP: url, _RATIO: str(ratio)}}
-        async with Bench(kafka) as bench:
-            for _ in range(runs):
+        variants = {"off": {}, "on": {_OTLP: url, _RATIO: str(given.ratio)}}
+        async with Bench(given.kafka) as bench:
+            for _ in range(given.runs):
                 for name, environ in variants.items():
-                    run = await bench.run("service", scenario(rate, seconds, environ))
+                    load = scenario(given.rate, given.seconds, given.slo_ms, environ)
+                    run = await bench.run("service", load)
                     took[name].append(run["cpu_us_per_event"]["contestant"])
                     print(f"{name:4} {took[name][-1]:6.1f} us/event, {run['counts']}", flush=True)
         spans = sum(1 for _ in file.open())
@@ -109,6 +111,7 @@ def main() -> None:
     parser.add_argument("--kafka", default="apache", choices=["apache", "embedded"])
     parser.add_argument("--rate", type=float, default=5_000, help="events per second")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each run")
+    parser.add_argument("--slo-ms", type=int, default=500, help="within which an event wants its answer")
     parser.add_argument("--ratio", type=float, default=0.01, help="share of the events that leave a trace")
     parser.add_argument("--runs", type=int, default=5, help="of each")
     parser.add_argument("--path", action="store_true", help="only what the data path does for an unsampled event")
@@ -117,9 +120,11 @@ def main() -> None:
         header = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
         print(f"{path_us(()):.2f} us/event without headers, {path_us((header,)):.2f} with an unsampled traceparent")
         return
-    took = asyncio.run(compare(given.kafka, given.rate, given.seconds, given.ratio, given.runs))
+    took = asyncio.run(compare(given))
     off, on = (statistics.median(took[name]) for name in ("off", "on"))
-    print(f"off {off:.1f} us/event, on {on:.1f} us/event, ratio {on / off:.3f} (medians of {given.runs})")
+    share = (on - off) * given.rate / 1e6
+    print(f"off {off:.1f} us/event, on {on:.1f} us/event, ratio {on / off:.3f}, {share:+.2%} of a core", end="")
+    print(f" at {given.rate:.0f}/s (medians of {given.runs})")
 
 
 if __name__ == "__main__":
