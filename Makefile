@@ -9,11 +9,11 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # `TORCH=cpu make models-venv` takes a CPU build of torch from PIP_FIND_LINKS and leaves CUDA's libraries out.
 TORCH  ?= cuda
 
-.PHONY: help demo test test-slow sim test-models test-browser chart chaos bench-quick bench-medium bench lint format models-venv models models-results lock clean
+.PHONY: help demo test test-slow sim test-models test-browser sbom wheel audit-deps audit-workflows audit-chart chart kube kube-rolling chaos fuzz hold bench-quick bench-medium bench lint format models-venv models models-results lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 17
 
 demo: $(READY) ## the main job, live, on the embedded broker and a real Triton; ends by itself
 	@$(BIN)/inferstream demo $(ARGS)
@@ -29,6 +29,14 @@ chaos: $(READY) ## kill workers, brokers, Triton and the network of a real clust
 
 sim: $(READY) ## the whole service in virtual time: crashes, zombies, lost answers; SEEDS=100000 for a night
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),500) $(ARGS)
+
+INPUTS ?= 10000000
+TARGET ?= envelope headers traceparent settings offsets
+fuzz: $(READY) ## any bytes at all that are read from outside; INPUTS=100000 TARGET=envelope for less
+	@for target in $(TARGET); do $(BIN)/python -m tests.fuzz $$target --inputs $(INPUTS) $(ARGS) || exit 1; done
+
+hold: $(READY) ## how long hostile events hold the event loop, by kind
+	$(BIN)/python -m loadtest.hold $(ARGS)
 
 bench-quick: $(READY) ## the service beside its ceilings, a hand-written loop and FastStream; under ten minutes
 	$(BIN)/python -m loadtest bench --quick $(ARGS)
@@ -83,8 +91,40 @@ test-browser: $(READY) ## the live page in a headless Chromium, which must be in
 	@$(PIP) install --require-hashes --no-deps -r service/locks/browser.txt
 	INFERSTREAM_REQUIRE=browser $(BIN)/pytest -q tests/unit/web/test_browser.py $(ARGS)
 
+sbom: $(READY) ## the bill of materials that the wheel carries, made anew from the runtime lock
+	$(BIN)/python -m release.sbom
+
+wheel: $(READY) ## wheel and sdist into dist/, built twice in two places and compared
+	@rm -rf dist
+	$(BIN)/python -m release.wheel dist
+
+AUDIT_PIP := .venv-audit/bin/python -m pip --disable-pip-version-check --quiet
+audit-deps: ## known weaknesses of all that the locks pin, licences of what is shipped; ARGS='-s osv' asks OSV
+	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	@$(AUDIT_PIP) install --require-hashes --no-deps -r service/locks/audit.txt
+	.venv-audit/bin/python -m release.audit $(ARGS)
+
+audit-workflows: ## the workflow files, by zizmor; offline
+	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	@$(AUDIT_PIP) install --require-hashes --no-deps -r service/locks/audit.txt
+	.venv-audit/bin/zizmor --offline --quiet --pedantic .github/workflows
+
+CHART_PIP := .venv-audit-chart/bin/python -m pip --disable-pip-version-check --quiet
+audit-chart: $(READY) ## the chart as Helm renders it, by checkov; what it may say, and why, is in helm/checkov.yaml
+	@test -x .venv-audit-chart/bin/python || $(PYTHON) -m venv .venv-audit-chart
+	@$(CHART_PIP) install --require-hashes --no-deps -r service/locks/audit-chart.txt
+	@rm -rf .inferstream/chart
+	$(BIN)/python -m tests.helm .inferstream/chart
+	.venv-audit-chart/bin/checkov --config-file helm/checkov.yaml --directory .inferstream/chart
+
 chart: $(READY) ## what the Helm chart takes from the code, made anew
 	$(BIN)/python -m helm.generate
 
+kube: $(READY) ## the chart on a real API server: that of KUBECONFIG, else one that the script CONTROL_PLANE starts
+	INFERSTREAM_REQUIRE=kube,helm INFERSTREAM_KUBECONFIG="$(KUBECONFIG)" $(BIN)/pytest -q tests/helm/test_kube.py $(ARGS)
+
+kube-rolling: $(READY) ## its pods as processes, upgraded and scaled under load: root, Java, Maven, CONTROL_PLANE; ten minutes
+	$(BIN)/python -m tests.helm.rolling $(ARGS)
+
 clean: ## remove what make made here
-	rm -rf $(VENV) .venv-models .venv-peers .inferstream .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-models .venv-peers .venv-audit .venv-audit-chart dist .inferstream .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,8 +1,10 @@
 """What can be checked of the container files without an engine: they name what exists and hold to the rules."""
 
 import re
+import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from inferstream.settings import PipelineSettings, load
@@ -23,8 +25,10 @@ def test_everything_the_dockerfile_copies_is_there_and_let_through() -> None:
 def test_the_image_runs_as_nobody_and_installs_by_hash() -> None:
     text = (ROOT / "service" / "Dockerfile").read_text()
     assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
-    for install in re.findall(r"pip install [^&\\\n]*-r \S+", text):
-        assert "--require-hashes" in install
+    installs = re.findall(r"pip [^&\\\n]*install [^&\\\n]*-r \S+", text)
+    assert len(installs) == 2
+    for install in installs:
+        assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(install.split())
 
 
 def test_compose_gives_the_service_settings_it_knows_and_topics_it_uses() -> None:
@@ -47,3 +51,45 @@ def test_triton_is_told_of_a_configuration_that_every_model_it_loads_has() -> No
         assert {"fraud", "fraud_student"} <= set(loaded)
         for model in loaded:
             assert (folder / model / "configs" / f"{config}.pbtxt").is_file()
+
+
+TRITONS = ("triton", "triton-gpu")
+CLOSED = {"model-repository", "shared-memory", "trace", "logging"}
+
+
+@pytest.mark.parametrize("name", TRITONS)
+def test_triton_runs_with_as_little_as_it_needs(name: str) -> None:
+    triton = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"][name]
+    assert not triton["user"].startswith(("0", "root"))
+    assert triton["read_only"] is True
+    assert triton["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in triton["security_opt"]
+    assert all(volume.endswith(":ro") for volume in triton["volumes"])
+    assert "ports" not in triton, "the service alone reaches it"
+    assert {"--http-address=127.0.0.1", "--metrics-address=127.0.0.1"} <= set(triton["command"])
+    assert any(option.startswith("--grpc-max-response-pool-size=") for option in triton["command"])
+    year, month = re.findall(r":-\S+:(\d+)\.(\d+)-py3}", triton["image"])[0]
+    assert (int(year), int(month)) >= (26, 3), "before it, what is closed can be opened (CVE-2026-24206, -24207)"
+
+
+@pytest.mark.parametrize("name", TRITONS)
+def test_what_no_event_needs_is_closed_with_a_key_of_its_own_at_each_start(name: str) -> None:
+    """The shell line of the entry point, run here with `echo` for the image's script."""
+    triton = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"][name]
+    shell, option, script, *rest = (word.replace("$$", "$") for word in triton["entrypoint"])
+    assert "/opt/nvidia/nvidia_entrypoint.sh" in script
+    command = [shell, option, script.replace("/opt/nvidia/nvidia_entrypoint.sh", "echo"), *rest, *triton["command"]]
+    starts = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(2)]
+    for words in starts:
+        assert words[:-1] == ["tritonserver", *triton["command"]]
+    first, second = (words[-1].partition("=")[2].partition(":") for words in starts)
+    assert set(first[0].split(",")) == CLOSED
+    assert re.fullmatch(r"closed=[0-9a-f-]{36}", first[2])
+    assert first[2] != second[2]
+
+
+def test_only_the_health_port_and_the_broker_are_open_and_to_this_machine_only() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert len(ports) == 2
+    assert all(port.startswith("127.0.0.1:") for port in ports)
