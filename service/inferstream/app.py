@@ -17,7 +17,7 @@ import structlog
 from inferstream import __version__, tasks
 from inferstream.errors import ContractMismatch, InferstreamError, SettingsError, Unavailable
 from inferstream.inprocess import Student, load_reference
-from inferstream.kafka import Admin, KafkaSink, KafkaSource, KafkaTransactions, control, pinned
+from inferstream.kafka import Admin, KafkaSink, KafkaSource, KafkaTransactions, control, of_service, pinned
 from inferstream.pipeline.observe.traces import Tracing
 from inferstream.pipeline.outcomes import Route
 from inferstream.pipeline.rollout.pin import Pinned
@@ -31,7 +31,7 @@ from inferstream.telemetry import metrics
 from inferstream.telemetry.otlp import exporting
 from inferstream.telemetry.tracing import tracing
 from inferstream.triton import Fleet, TritonServer, keep_accounts
-from inferstream.web import Front, Live, WebServer
+from inferstream.web import Front, Live, WebServer, told
 
 log = structlog.get_logger()
 
@@ -110,6 +110,14 @@ def topics_of(pipeline: PipelineSettings) -> dict[str, str]:
         "dead letter": pipeline.dead_letter_topic,
     }
     return topics if pipeline.shadow.model is None else {**topics, "shadow": pipeline.shadow.topic}
+
+
+async def check_rights(settings: Settings, admin: Admin) -> None:
+    """Raise ContractMismatch naming every right that a broker with ACLs does not give us, but the service needs."""
+    if missing := await admin.lacking(acl for acl in of_service(settings) if acl.is_needed):
+        raise ContractMismatch(
+            f"the broker does not allow it: grant {', '.join(map(str, missing))}; `inferstream acls` prints all of them"
+        )
 
 
 def check_topics(settings: Settings, partitions: Mapping[str, int]) -> None:
@@ -213,6 +221,7 @@ class App:
         self._tracing = await stack.enter_async_context(tracing(self._settings.telemetry, self._signals))
         kafka = self._settings.kafka
         async with Admin(kafka) as admin:
+            await check_rights(self._settings, admin)
             partitions = await admin.partition_counts()
             check_topics(self._settings, partitions)
             topics = {topic for p in self._settings.pipelines.values() for topic in topics_of(p).values()}
@@ -369,7 +378,7 @@ class App:
         return self._signals.snapshot()
 
     async def _metrics(self) -> str:
-        return metrics.render(self._signals)
+        return metrics.render(told(self._signals.snapshot(), self._settings))
 
     async def _watch_loop(self) -> None:
         """Measure how late the event loop is: the worst of the last second is the signal."""

@@ -32,6 +32,12 @@ class Unavailable(InferstreamError):
     exit_code = 4
 
 
+class LoginRefused(Unavailable):
+    """A broker does not let us in: a mistake in the settings at the start, an outage that may heal afterwards."""
+
+    exit_code = 2
+
+
 class ModelError(InferstreamError):
     """A model did not answer a batch. `cause` is a value of `events.outcome.Cause`: it becomes a metric label."""
 

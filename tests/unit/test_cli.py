@@ -97,9 +97,8 @@ def test_check_lists_all_that_is_wrong_at_once() -> None:
 
 
 def test_settings_in_force_can_be_read_again(tmp_path: Path) -> None:
-    shown = run(
-        "settings", "--effective", INFERSTREAM__KAFKA__CLIENT_ID="me", INFERSTREAM__KAFKA__SASL_PASSWORD="s3cret"
-    )
+    login = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_USERNAME": "u", "SASL_PASSWORD": "s3cret", "CLIENT_ID": "me"}
+    shown = run("settings", "--effective", **{f"INFERSTREAM__KAFKA__{name}": value for name, value in login.items()})
     assert "s3cret" not in shown.stdout
     file = tmp_path / "settings.yaml"
     file.write_text(shown.stdout)

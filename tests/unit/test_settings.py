@@ -78,7 +78,8 @@ def test_a_value_that_may_be_secret_is_never_repeated() -> None:
     with pytest.raises(SettingsError) as refused:
         load(environ={"INFERSTREAM__KAFKA__SASL_PASSWRD": "hunter2"})
     assert "hunter2" not in str(refused.value)
-    settings = load(environ={"INFERSTREAM__KAFKA__SASL_PASSWORD": "hunter2"})
+    kafka = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_USERNAME": "u", "SASL_PASSWORD": "hunter2"}
+    settings = load(environ={f"INFERSTREAM__KAFKA__{name}": value for name, value in kafka.items()})
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in json.dumps(settings.model_dump(mode="json"))
 

@@ -1,6 +1,7 @@
 """The command line: parse and call, nothing else. Commands import what they need when they run."""
 
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -16,6 +17,7 @@ __all__ = ["app", "events", "local", "main", "models", "service", "setup"]
 
 def main() -> None:
     """Run a command; an error that a user can mend is one line, not a stack trace."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it writes a line of its own for each failed handshake
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs every attempt; the command says it once
     try:
         app()

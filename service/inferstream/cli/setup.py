@@ -102,3 +102,19 @@ def create_topics(
     from inferstream.settings import load
 
     end(run_topics(load(settings), partitions, replication))
+
+
+@app.command("acls")
+def show_acls(
+    principal: Annotated[str, typer.Option(help="who is allowed, as the broker names us")] = "User:inferstream",
+    commands: Annotated[
+        list[str] | None, typer.Option("--for", help="instead, what this command needs, e.g. replay; may be repeated")
+    ] = None,
+    settings: SettingsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """The least that a broker with ACLs must allow, per pipeline, as commands of kafka-acls."""
+    from inferstream.operate.acls import show_acls
+    from inferstream.settings import load
+
+    show_acls(load(settings), principal, commands or [], as_json)

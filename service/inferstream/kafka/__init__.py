@@ -1,5 +1,6 @@
 """Kafka behind the pipeline's interfaces; the only importer of aiokafka."""
 
+from inferstream.kafka.access.acls import Acl, of_service, of_tools
 from inferstream.kafka.admin import Admin
 from inferstream.kafka.control import Committed, GroupOffsets, control, pinned, replayed
 from inferstream.kafka.reader import Reader
@@ -8,6 +9,7 @@ from inferstream.kafka.source import KafkaSource
 from inferstream.kafka.transactions import KafkaTransactions
 
 __all__ = [
+    "Acl",
     "Admin",
     "Committed",
     "GroupOffsets",
@@ -16,6 +18,8 @@ __all__ = [
     "KafkaTransactions",
     "Reader",
     "control",
+    "of_service",
+    "of_tools",
     "pinned",
     "replayed",
 ]

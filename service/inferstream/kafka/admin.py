@@ -9,7 +9,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, LeaderNotAvailableError, TopicAlreadyExistsError, for_code
 
-from inferstream.errors import Unavailable
+from inferstream.errors import LoginRefused, Unavailable
+from inferstream.kafka.access.acls import Acl
+from inferstream.kafka.access.rights import lacking
 from inferstream.kafka.connection import client_arguments, kafka_errors
 from inferstream.settings import KafkaSettings
 
@@ -28,7 +30,7 @@ class Admin:
         self._connected: AIOKafkaAdminClient | None = None
 
     async def __aenter__(self) -> "Admin":
-        """Wait for a broker for at most `start_timeout_ms`. Raises Unavailable or SettingsError."""
+        """Wait for a broker for at most `start_timeout_ms`, less if it refuses us. Raises Unavailable."""
         self._give_up_at = asyncio.get_running_loop().time() + self._settings.start_timeout_ms / 1000
         await self._patiently(self._connect)
         return self
@@ -44,6 +46,8 @@ class Admin:
         while True:
             try:
                 return await ask()
+            except LoginRefused:
+                raise
             except Unavailable:
                 if asyncio.get_running_loop().time() + _RETRY_SECONDS > self._give_up_at:
                     raise
@@ -78,6 +82,16 @@ class Admin:
         if unready:
             raise Unavailable(f"topic '{unready[0]}' has no leader at the moment")
         return {topic["topic"]: len(topic["partitions"]) for topic in topics if not topic["error_code"]}
+
+    async def lacking(self, acls: Iterable[Acl]) -> list[Acl]:
+        """Those of them that the broker does not grant us, as far as it tells. Raises as `partition_counts`."""
+        wanted = list(acls)
+        return await self._patiently(lambda: self._lacking(wanted))
+
+    async def _lacking(self, acls: Iterable[Acl]) -> list[Acl]:
+        with kafka_errors("asking for our rights", self._settings):
+            async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
+                return await lacking(self._client, acls)
 
     async def max_message_bytes(self, topics: Iterable[str]) -> Mapping[str, int]:
         """`max.message.bytes` of the topics; Kafka's default where the broker does not tell."""

@@ -1,7 +1,6 @@
 """How every client of ours connects, and how aiokafka's exceptions become ours."""
 
 import asyncio
-import ssl
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -11,8 +10,11 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError, for_code
 
-from inferstream.errors import ContractMismatch, SettingsError, Unavailable
-from inferstream.kafka.codes import AUTHENTICATION, AUTHORIZATION, FencedInstanceId
+from inferstream.errors import ContractMismatch, LoginRefused, Unavailable
+from inferstream.kafka.access.credentials import certificates, files_of, password
+from inferstream.kafka.access.entrance import Heard, listening, refusal
+from inferstream.kafka.access.tokens import tokens
+from inferstream.kafka.codes import AUTHORIZATION, FencedInstanceId
 from inferstream.settings import KafkaSettings
 
 JOIN_GROUP = 11  # API keys
@@ -23,33 +25,25 @@ _STOP_SECONDS, _CLOSE_SECONDS = 5.0, 1.0
 
 def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
     """Arguments that consumer, producer and admin client share. Raises SettingsError for unreadable files."""
+    has_tls, has_login = settings.security_protocol.endswith("SSL"), settings.security_protocol.startswith("SASL_")
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
         "client_id": settings.client_id,
         "request_timeout_ms": settings.request_timeout_ms,
         "metadata_max_age_ms": settings.metadata_max_age_ms,
         "security_protocol": settings.security_protocol,
-        "ssl_context": _ssl_context(settings) if "SSL" in settings.security_protocol.split("_") else None,
+        "ssl_context": certificates(files_of(settings)) if has_tls else None,
     }
-    if settings.security_protocol.startswith("SASL"):
-        if settings.sasl_username is None or settings.sasl_password is None:
-            raise SettingsError(
-                "kafka.security_protocol asks for SASL: set kafka.sasl_username and kafka.sasl_password"
-            )
+    if has_login:
         arguments["sasl_mechanism"] = settings.sasl_mechanism
-        arguments["sasl_plain_username"] = settings.sasl_username
-        arguments["sasl_plain_password"] = settings.sasl_password.get_secret_value()
+        if settings.sasl_mechanism == "OAUTHBEARER":
+            arguments["sasl_oauth_token_provider"] = tokens(settings, asyncio.get_running_loop())
+        else:
+            arguments["sasl_plain_username"] = settings.sasl_username
+            arguments["sasl_plain_password"] = password(
+                "sasl_password_file", settings.sasl_password, settings.sasl_password_file
+            )
     return arguments
-
-
-def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=settings.ssl_ca_file)
-        if settings.ssl_certificate_file is not None:
-            context.load_cert_chain(settings.ssl_certificate_file, settings.ssl_key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"kafka.ssl_*: a certificate or key file cannot be used: {error}") from None
-    return context
 
 
 class Observer(Protocol):
@@ -151,29 +145,33 @@ def _runs_for(task: "asyncio.Task[Any]", owners: tuple[object, ...]) -> bool:
 
 @contextmanager
 def kafka_errors(doing: str, settings: KafkaSettings) -> Iterator[None]:
-    """Exceptions of aiokafka become ours, with what was being done and against which broker."""
+    """Exceptions of aiokafka become ours, with what was being done, against which broker, and what to do."""
     where = settings.bootstrap_servers
-    try:
-        yield
-    except AUTHENTICATION as error:
-        raise SettingsError(f"{doing}: the broker at {where} refuses our login ({type(error).__name__})") from None
-    except AUTHORIZATION as error:
-        raise ContractMismatch(f"{doing}: the broker at {where} does not allow it ({error}); grant the ACL") from None
-    except (KafkaError, OSError, TimeoutError) as error:
-        if FencedInstanceId.__name__ in repr(error):  # aiokafka wraps what it does not know, as text
+    with listening() as heard:
+        try:
+            yield
+        except AUTHORIZATION as error:
             raise ContractMismatch(
-                f"{doing}: another process took the place of kafka.group_instance_id '{settings.group_instance_id}' "
-                "in the group; give each process its own"
+                f"{doing}: the broker at {where} does not allow it ({error}); `inferstream acls` prints what to grant"
             ) from None
-        raise Unavailable(f"{doing}: no answer from Kafka at {where}{_why(error)}") from None
+        except (KafkaError, OSError, TimeoutError) as error:
+            if FencedInstanceId.__name__ in repr(error):  # aiokafka wraps what it does not know, as text
+                raise ContractMismatch(
+                    f"{doing}: another process took the place of kafka.group_instance_id "
+                    f"'{settings.group_instance_id}' in the group; give each process its own"
+                ) from None
+            if (why := refusal(error) or heard.refusal) is not None:
+                raise LoginRefused(f"{doing}: no way in to Kafka at {where}: {why}") from None
+            raise Unavailable(f"{doing}: no answer from Kafka at {where}{_why(error, heard)}") from None
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, heard: Heard) -> str:
     """The class of the error and what it says, once; and what to look at when it is the connection."""
     name, said = type(error).__name__, str(error)
     reason = said if name in said else f"{name}: {said}".rstrip(": ")
     if not isinstance(error, (KafkaConnectionError, OSError, TimeoutError)):
         return f" ({reason})"
-    # To start with, aiokafka names only what it made of the addresses.
-    shown = "" if "Unable to bootstrap" in said else f" ({reason})"
-    return f"{shown}; is kafka.bootstrap_servers right, and the broker up?"
+    hint = "is kafka.bootstrap_servers right, and the broker up?"
+    if "Unable to bootstrap" in said:  # that, and what aiokafka made of the addresses
+        return f"; {heard.hint or hint}"
+    return f" ({reason}); {hint}"

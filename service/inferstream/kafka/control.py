@@ -16,12 +16,10 @@ from aiokafka.structs import OffsetAndMetadata
 
 from inferstream.errors import Unavailable
 from inferstream.kafka.connection import client_arguments, has_ended, kafka_errors
+from inferstream.kafka.names import CONTROL, MODEL, REPLAY
 from inferstream.settings import KafkaSettings
 
 _STOP_SECONDS = 1.0
-_CONTROL = ".control"
-_REPLAY = ".replay"
-_MODEL = ".model"
 
 
 class Committed(NamedTuple):
@@ -98,14 +96,14 @@ class GroupOffsets:
 
 def control(group: str, topic: str, settings: KafkaSettings) -> GroupOffsets:
     """Where a pipeline's quarantined partitions are noted."""
-    return GroupOffsets(group + _CONTROL, topic, settings)
+    return GroupOffsets(group + CONTROL, topic, settings)
 
 
 def pinned(group: str, topic: str, settings: KafkaSettings) -> GroupOffsets:
     """Which version of its model a pipeline is told to ask."""
-    return GroupOffsets(group + _MODEL, topic, settings)
+    return GroupOffsets(group + MODEL, topic, settings)
 
 
 def replayed(group: str, topic: str, settings: KafkaSettings) -> GroupOffsets:
     """How far the dead letters of a pipeline have been replayed."""
-    return GroupOffsets(group + _REPLAY, topic, settings)
+    return GroupOffsets(group + REPLAY, topic, settings)

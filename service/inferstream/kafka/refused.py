@@ -76,7 +76,7 @@ async def _takes(supervisor: Supervisor, topic: str, partition: int, records: Se
         except REFUSED:
             return False
         except AUTHORIZATION:
-            raise ContractMismatch(f"we may not write to topic '{topic}'; grant the ACL") from None
+            raise ContractMismatch(f"the broker does not let us write: grant WRITE on topic '{topic}'") from None
         except Exception as error:
             supervisor.replace(producer, trouble(error))
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -184,7 +184,7 @@ class _Lane:
             self._supervisor.replace(producer, "refused")
             await self._write_what_is_taken(batch)
         except AUTHORIZATION:
-            raise ContractMismatch(f"we may not write to topic '{self._topic}'; grant the ACL") from None
+            raise ContractMismatch(f"the broker does not let us write: grant WRITE on topic '{self._topic}'") from None
         except Exception as error:  # aiokafka asserts, too; whatever it is, another producer starts afresh
             self._supervisor.replace(producer, trouble(error))
             self._put_back(batch)

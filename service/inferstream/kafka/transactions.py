@@ -11,6 +11,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from inferstream.errors import ContractMismatch, Fenced, InferstreamError, RecordsRefused, Unavailable
 from inferstream.kafka.codes import AUTHORIZATION, FENCED, REFUSED
 from inferstream.kafka.limits import RecordLimits
+from inferstream.kafka.names import transactional_prefix
 from inferstream.kafka.producer import discard, make_producer, start_producer
 from inferstream.kafka.refused import refused_among
 from inferstream.pipeline.interfaces import OutRecord, Write
@@ -44,9 +45,8 @@ class KafkaTransactions:
     async def open(self, partition: int) -> None:
         """Start a producer under the partition's id; a former one's transaction is over when this returns."""
         self._drop(partition)
-        producer = make_producer(
-            self._settings, self._limits, transactional_id=f"{self._group}.{self._topic}.{partition}"
-        )
+        transactional_id = f"{transactional_prefix(self._topic, self._group)}{partition}"
+        producer = make_producer(self._settings, self._limits, transactional_id=transactional_id)
         await start_producer(producer, self._settings, self._timeout)
         self._drop(partition)
         self._producers[partition] = producer
@@ -91,7 +91,9 @@ class KafkaTransactions:
         if any(isinstance(cause, FENCED) for cause in causes):
             return Fenced(f"{where}: another process has the partition, or we were away for too long")
         if any(isinstance(cause, AUTHORIZATION) for cause in causes):
-            return ContractMismatch(f"{where}: the broker does not allow it ({error}); grant the ACL")
+            return ContractMismatch(
+                f"{where}: the broker does not allow it ({error}); `inferstream acls` prints what to grant"
+            )
         return Unavailable(f"{where} has no known end: {type(error).__name__}")
 
     async def _refusal(self, partition: int, writes: Sequence[Write]) -> InferstreamError:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
@@ -10,11 +10,11 @@ from rich.console import Console
 from inferstream.app import check_topics, load_student, load_tasks, models_on_triton
 from inferstream.errors import InferstreamError, ModelError, Unavailable
 from inferstream.events.outcome import Cause
-from inferstream.kafka import Admin
+from inferstream.kafka import Acl, Admin, of_service
 from inferstream.settings import KafkaSettings, PipelineSettings, Settings
 from inferstream.tasks import Task
 from inferstream.tasks.streaming import StreamingTask
-from inferstream.triton import TritonModel, TritonServer, advice, tensors
+from inferstream.triton import TritonModel, TritonServer, advice, restrictions, tensors
 
 Level = Literal["ok", "warn", "fail"]
 _TRY_SECONDS = 10.0  # a first call may load or compile
@@ -69,16 +69,20 @@ async def _kafka(settings: Settings, timeout: float) -> list[Finding]:
     kafka = _patient(settings.kafka, timeout)
     try:
         async with Admin(kafka) as admin:
+            missing = await admin.lacking(of_service(settings))
             partitions = await admin.partition_counts()
             topics = {t for p in settings.pipelines.values() for t in (p.input_topic, p.dead_letter_topic)}
             sizes = await admin.max_message_bytes(topics & partitions.keys())
     except InferstreamError as error:
         return [Finding("fail", "broker", str(error))]
-    findings = [Finding("ok", "broker", f"answers at {where}")]
+    findings = [Finding("ok", "broker", f"answers at {where}"), *_rights(missing), *_in_the_clear(kafka)]
+    hidden = {acl.name: 0 for acl in missing if acl.resource == "topic" and acl.name not in partitions}
     try:
-        check_topics(settings, partitions)
+        check_topics(settings, {**partitions, **hidden})
     except InferstreamError as error:
         return [*findings, *(Finding("fail", "topics", part) for part in str(error).split("; ") if part)]
+    if hidden:
+        return findings
     findings.append(Finding("ok", "topics", "all exist, with enough partitions"))
     for name, pipeline in settings.pipelines.items():
         room, largest = sizes.get(pipeline.dead_letter_topic, 0), sizes.get(pipeline.input_topic, 0)
@@ -92,6 +96,19 @@ async def _kafka(settings: Settings, timeout: float) -> list[Finding]:
                 )
             )
     return findings
+
+
+def _rights(missing: Sequence[Acl]) -> Iterator[Finding]:
+    """What brokers with ACLs do not let us do."""
+    for acl in missing:
+        level: Level = "fail" if acl.is_needed else "warn"
+        yield Finding(level, f"rights of '{acl.pipeline}'", f"grant {acl}: {acl.why}; see `inferstream acls`")
+
+
+def _in_the_clear(kafka: KafkaSettings) -> Iterator[Finding]:
+    if kafka.security_protocol == "SASL_PLAINTEXT" and not kafka.sasl_mechanism.startswith("SCRAM"):
+        said = f"{kafka.sasl_mechanism} over SASL_PLAINTEXT shows the login to whoever listens; use SASL_SSL"
+        yield Finding("warn", "broker", said)
 
 
 async def _triton(settings: Settings, tasks: Mapping[str, Task], timeout: float) -> list[Finding]:
@@ -108,11 +125,18 @@ def _softened(finding: Finding) -> Finding:
 
 
 async def _server(url: str, settings: Settings, tasks: Mapping[str, Task], timeout: float) -> list[Finding]:
-    server = TritonServer(url, settings.triton)
-    findings = []
+    findings: list[Finding] = []
+    try:
+        server = TritonServer(url, settings.triton)
+    except InferstreamError as error:
+        return [Finding("fail", "model server", str(error))]
     try:
         version = await _patiently(server, timeout)
         findings.append(Finding("ok", "model server", f"{version} answers at {server.url}"))
+        findings += [
+            Finding("fail" if found.is_vital else "warn", f"model server {server.url}", found.text)
+            for found in await restrictions(server, settings.triton)
+        ]
         for name, task in tasks.items():
             for role, asked in models_on_triton(settings, name, task).items():
                 words = role if role == "model" else f"{role} model"

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, field_validator, model_validator
 
-from inferstream.settings.values import CONTROL_KEY, Brokers, Endpoints, Milliseconds, Tree, off_of_yaml
+from inferstream.settings.kafka_login import contradictions
+from inferstream.settings.values import GRANT_URL, SERVER_KEY, Brokers, Endpoints, Milliseconds, Tree, off_of_yaml
 
 
 class KafkaSettings(Tree):
@@ -18,16 +19,37 @@ class KafkaSettings(Tree):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="transport"
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
         "SCRAM-SHA-512", description="SASL mechanism, with a SASL_ transport"
     )
     sasl_username: str | None = Field(None, description="SASL user")
     sasl_password: SecretStr | None = Field(None, description="SASL password; never printed")
-    ssl_ca_file: Path | None = Field(
-        None, description="PEM file of the authority that signed the brokers' certificates"
+    sasl_password_file: Path | None = Field(
+        None, description="file that holds the password instead; every new connection reads it"
     )
-    ssl_certificate_file: Path | None = Field(None, description="PEM file of our certificate, for mutual TLS")
-    ssl_key_file: Path | None = Field(None, description="PEM file of our private key, for mutual TLS")
+    ssl_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authorities that sign the brokers' certificates; default: the system's. This "
+        "file and the two below are read again when they change, for new connections",
+    )
+    ssl_certificate_file: Path | None = Field(
+        None, description="PEM file of our certificate with its chain, for mutual TLS"
+    )
+    ssl_key_file: Path | None = Field(
+        None, description="PEM file of our private key; default: it is in the certificate's file"
+    )
+    ssl_key_password: SecretStr | None = Field(None, description="password of an encrypted key; never printed")
+    ssl_key_password_file: Path | None = Field(None, description="file that holds the key's password instead")
+    oauth_token_file: Path | None = Field(
+        None, description="OAUTHBEARER: file of a token that somebody else renews; every new connection reads it"
+    )
+    oauth_token_url: Annotated[str, StringConstraints(pattern=GRANT_URL)] | None = Field(
+        None, description="OAUTHBEARER: where to ask for a token with client credentials, https://…"
+    )
+    oauth_client_id: str | None = Field(None, description="OAUTHBEARER: client id for `oauth_token_url`")
+    oauth_client_secret: SecretStr | None = Field(None, description="OAUTHBEARER: client secret; never printed")
+    oauth_client_secret_file: Path | None = Field(None, description="OAUTHBEARER: file that holds it instead")
+    oauth_scope: str | None = Field(None, description="OAUTHBEARER: scope to ask for, where the server wants one")
     start_timeout_ms: Milliseconds = Field(
         60_000, description="how long to wait for a broker at start before giving up"
     )
@@ -58,6 +80,12 @@ class KafkaSettings(Tree):
         "timeout a restart then moves no partitions; default: none",
     )
 
+    @model_validator(mode="after")
+    def _login_fits(self) -> "KafkaSettings":
+        if found := contradictions(dict(self)):
+            raise ValueError("; ".join(found))
+        return self
+
 
 class TritonSettings(Tree):
     """How to reach the model server: NVIDIA Triton, or any that speaks the open inference protocol v2 over gRPC."""
@@ -65,8 +93,12 @@ class TritonSettings(Tree):
     url: Endpoints = Field("localhost:8001", description="host:port of one or more gRPC endpoints, comma separated")
     tls: bool = Field(False, description="use TLS")
     ca_file: Path | None = Field(None, description="PEM file of the authority that signed the server's certificate")
-    certificate_file: Path | None = Field(None, description="PEM file of our certificate, for mutual TLS")
-    key_file: Path | None = Field(None, description="PEM file of our private key, for mutual TLS")
+    certificate_file: Path | None = Field(
+        None, description="PEM file of our certificate (and what signed it), for mutual TLS"
+    )
+    key_file: Path | None = Field(
+        None, description="PEM file of our private key, without a passphrase; default: it is in `certificate_file`"
+    )
     start_timeout_ms: Milliseconds = Field(
         30_000,
         description="how long readiness waits for the model at start; events are answered by the fallback meanwhile",
@@ -87,18 +119,40 @@ class TritonSettings(Tree):
         description="whether `inferstream models switch` loads and unloads versions (the server runs with "
         "`--model-control-mode=explicit`), or only chooses among those it serves",
     )
+    access_key: SecretStr | None = Field(
+        None,
+        description="NAME=VALUE sent with every call, as in the server's `--grpc-restricted-protocol=…:NAME=VALUE`, "
+        "where it guards what the service asks (statistics, model-config, shared-memory, …); never printed",
+    )
+    access_key_file: Path | None = Field(None, description="instead, a file with that line; read again when it changes")
     model_control_key: SecretStr | None = Field(
         None,
         description="NAME=VALUE as in the server's `--grpc-restricted-protocol=model-repository:NAME=VALUE`; "
-        "only `inferstream models` needs it; never printed",
+        "only `inferstream models` sends it; never printed",
     )
+    model_control_key_file: Path | None = Field(None, description="instead, a file with that line")
 
-    @field_validator("model_control_key")
+    @field_validator("access_key", "model_control_key")
     @classmethod
     def _key_has_a_name(cls, given: SecretStr | None) -> SecretStr | None:
-        if given is not None and not CONTROL_KEY.fullmatch(given.get_secret_value()):
-            raise ValueError("write NAME=VALUE, as after `model-repository:` in the server's option")
+        if given is not None and not SERVER_KEY.fullmatch(given.get_secret_value()):
+            raise ValueError(
+                "write NAME=VALUE, as after the protocols in the server's option, the name in small letters: "
+                "no call can carry capitals there"
+            )
         return given
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "TritonSettings":
+        files = [name for name in ("ca_file", "certificate_file", "key_file") if getattr(self, name) is not None]
+        if files and not self.tls:
+            raise ValueError(f"{files[0]} has no use without TLS: set tls to true, or leave it out")
+        if self.key_file is not None and self.certificate_file is None:
+            raise ValueError("key_file has no use without the certificate it is of: set certificate_file")
+        for name in ("access_key", "model_control_key"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                raise ValueError(f"{name} and {name}_file are both set: leave one of them out")
+        return self
 
     @property
     def urls(self) -> list[str]:

@@ -126,6 +126,11 @@ class PipelineSettings(Tree):
         "dead_letter", description="what becomes of a record without a value"
     )
     max_event_bytes: int = Field(65_536, ge=1, le=2**30, description="a larger value is a dead letter, undecoded")
+    refuse_card_numbers: bool = Field(
+        False,
+        description="whether an event that holds what looks like a card number, in its key, a header or a text, is a "
+        "dead letter that does not keep it",
+    )
     dead_letter_limit: DeadLetterLimitSettings = DeadLetterLimitSettings()
     shadow: ShadowSettings = ShadowSettings()
     canary: CanarySettings = CanarySettings()

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import YamlConfigSettingsSource
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from inferstream.errors import SettingsError
 from inferstream.settings.listing import DELIMITER, ENV_PREFIX, MAPPINGS, table
@@ -28,6 +28,16 @@ _LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
 def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from a YAML file and the environment. Raises SettingsError, one line per mistake."""
+    try:
+        return _load(file, os.environ if environ is None else environ)
+    except ValidationError as error:
+        said = [_explain(each) for each in error.errors(include_url=False)]
+    except SettingsError as error:
+        said = [str(error)]
+    raise SettingsError("\n".join(_one_line(each) for each in said)) from None
+
+
+def _load(file: Path | None, environ: Mapping[str, str]) -> Settings:
     tree: dict[str, Any] = {}
     if file is not None:
         if file.is_dir():
@@ -36,12 +46,24 @@ def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> 
             raise SettingsError(f"settings file {file} does not exist; `inferstream settings` shows what it may hold")
         try:
             tree = YamlConfigSettingsSource(Settings, yaml_file=file)()
-        except (YAMLError, UnicodeDecodeError, ValueError, TypeError) as error:
-            raise SettingsError(f"settings file {file} is not a YAML mapping: {' '.join(str(error).split())}") from None
-    try:
-        return Settings(**_merged(tree, _from_environment(os.environ if environ is None else environ)))
-    except ValidationError as error:
-        raise SettingsError("\n".join(_explain(e) for e in error.errors(include_url=False))) from None
+        except (YAMLError, UnicodeDecodeError, ValueError, TypeError, RecursionError) as error:
+            raise SettingsError(f"settings file {file} is not a YAML mapping: {_without_content(error)}") from None
+    return Settings(**_merged(tree, _from_environment(environ)))
+
+
+def _without_content(error: Exception) -> str:
+    """What a parser says, and where. What it quotes may be part of a password."""
+    mark = getattr(error, "problem_mark", None)
+    if not isinstance(error, MarkedYAMLError) or mark is None:
+        is_telling = not isinstance(error, (RecursionError, UnicodeDecodeError))
+        return " ".join(str(error).split()) if is_telling else type(error).__name__
+    problem = re.sub(r"'.*'|\".*\"", "…", error.problem or "it cannot be read", flags=re.DOTALL)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
+
+
+def _one_line(text: str) -> str:
+    """Names are the user's and may hold anything; what is told of them must not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -77,7 +99,7 @@ def _value(text: str) -> Any:
     if text[:1] in "{[" and text:
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
     return text
 

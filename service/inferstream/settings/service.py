@@ -16,7 +16,9 @@ class WebSettings(Tree):
     host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - probes come from outside the pod
     port: int = Field(8080, ge=0, le=65_535, description="port; 0: a free one, printed at start")
     page: bool = Field(True, description="show the live page at `/` to whoever reaches the port")
-    page_details: bool = Field(False, description="name Triton's endpoints and models there instead of numbering them")
+    page_details: bool = Field(
+        False, description="name Triton's endpoints and models there and in `/metrics` instead of numbering them"
+    )
 
 
 class DemoSettings(Tree):

@@ -8,9 +8,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 _TOPIC = r"^[a-zA-Z0-9._-]{1,249}$"
 _NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 _MODEL = r"^[^:\s]+(:[0-9]+)?$"
-CONTROL_KEY = re.compile(r"[A-Za-z0-9_-]+=.+")
+SERVER_KEY = re.compile(r"[a-z0-9_.-]+=[!-~](?:[ -~]*[!-~])?")
+"""What a server wants to see in a header: a name of those that HTTP/2 has, and text that it carries."""
 COLLECTOR = r"^https?://[^\s/@]+:[0-9]{1,5}$"
+GRANT_URL = r"^(https://[^\s/@]+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?)(/\S*)?$"
 IN_WORDS = {
+    GRANT_URL: "write https://host/path; http:// only to localhost: the client secret goes there",
     COLLECTOR: "write http://host:port or https://host:port",
     _TOPIC: "write 1 to 249 letters, digits, dots, hyphens and underscores",
     _NAME: "write a small letter, then at most 62 small letters, digits, hyphens and underscores",

@@ -1,0 +1,1 @@
+"""Who may connect, with which certificates and logins, and which rights that needs."""

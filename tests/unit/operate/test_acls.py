@@ -1,0 +1,66 @@
+"""The rights that `inferstream acls` prints."""
+
+import json
+import shlex
+
+import pytest
+
+from inferstream.errors import SettingsError
+from inferstream.operate.acls import show_acls
+from inferstream.settings import load
+
+NEEDED = {
+    ("READ", "topic", "transactions"),
+    ("READ", "group", "inferstream-fraud"),
+    ("WRITE", "topic", "outcomes"),
+    ("WRITE", "topic", "dead-letters"),
+}
+
+
+def shown(capsys: pytest.CaptureFixture[str], environ: dict[str, str], *tools: str) -> list[dict[str, str]]:
+    prefix = "INFERSTREAM__PIPELINES__FRAUD__"
+    show_acls(load(environ={prefix + k: v for k, v in environ.items()}), "User:us", tools, as_json=True)
+    found: list[dict[str, str]] = json.loads(capsys.readouterr().out)["acls"]
+    return found
+
+
+def rights(acls: list[dict[str, str]], use: str) -> set[tuple[str, str, str]]:
+    return {(acl["operation"], acl["resource"], acl["name"]) for acl in acls if acl["use"] == use}
+
+
+def test_what_the_service_needs_follows_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rights(shown(capsys, {}), "run") == NEEDED
+    exactly_once = {"DELIVERY": "exactly_once", "SLO_MS": "500"}
+    transactional = ("WRITE", "transactional id", "inferstream-fraud.transactions.")
+    assert rights(shown(capsys, exactly_once), "run") == {*NEEDED, transactional}
+    shadow = {"SHADOW__MODEL": "other", "SHADOW__TOPIC": "beside"}
+    assert rights(shown(capsys, shadow), "run") == {*NEEDED, ("WRITE", "topic", "beside")}
+
+
+def test_nothing_may_be_made_altered_or_used_by_all(capsys: pytest.CaptureFixture[str]) -> None:
+    for acl in shown(capsys, {"DELIVERY": "exactly_once", "SLO_MS": "500"}):
+        assert acl["operation"] in ("READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS")
+        assert "*" not in acl["name"]
+        assert acl["pattern"] == "literal" or acl["resource"] == "transactional id"
+
+
+def test_commands_are_those_of_kafka_acls(capsys: pytest.CaptureFixture[str]) -> None:
+    environ = {
+        "INFERSTREAM__PIPELINES__FRAUD__DELIVERY": "exactly_once",
+        "INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "500",
+    }
+    show_acls(load(environ=environ), "User:CN=a b", (), as_json=False)
+    lines = [shlex.split(line) for line in capsys.readouterr().out.splitlines() if line.startswith("kafka-acls")]
+    assert len(lines) == 10
+    assert all(line[6:8] == ["--allow-principal", "User:CN=a b"] for line in lines)
+    prefixed = ["--transactional-id", "inferstream-fraud.transactions.", "--resource-pattern-type", "prefixed"]
+    assert ["--operation", "Write", *prefixed] in [line[8:] for line in lines]
+    assert ["--operation", "DescribeConfigs", "--topic", "outcomes"] in [line[8:] for line in lines]
+
+
+def test_tools_have_lists_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    acls = shown(capsys, {}, "replay", "dlq")
+    assert {acl["use"] for acl in acls} == {"replay", "dlq"}
+    assert ("READ", "group", "inferstream-fraud.replay") in rights(acls, "replay")
+    with pytest.raises(SettingsError, match="--for relay: name one of produce, tail"):
+        shown(capsys, {}, "relay")
