@@ -65,6 +65,7 @@ def launch(
         "PATH": f"{home / 'bin'}:{os.environ.get('PATH', '')}",
         "LD_LIBRARY_PATH": f"{site / 'nvidia_pytriton.libs'}:{library}",
         "OMP_NUM_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",  # its models' ONNX Runtime would tell its maker of them
     }
     return Launch(command, environ)
 

@@ -9,7 +9,7 @@ from tritonclient.grpc import service_pb2
 
 from inferstream.errors import Unavailable
 from inferstream.signals import Signals
-from inferstream.triton.client import TritonServer
+from inferstream.triton.server import TritonServer
 
 _INTERVAL = 10.0  # seconds
 _TIMEOUT = 2.0

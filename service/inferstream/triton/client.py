@@ -1,17 +1,15 @@
-"""One channel per server, and models on it behind the pipeline's interface."""
+"""Models on a server behind the pipeline's interface."""
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from pathlib import Path
 from typing import Any
 
 import grpc
-import grpc.aio
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2
 
-from inferstream.errors import ContractMismatch, ModelError, SettingsError, Unavailable
+from inferstream.errors import ContractMismatch, ModelError, Unavailable
 from inferstream.events.outcome import Answerer, Cause
 from inferstream.pipeline.interfaces import Prediction
 from inferstream.policy.endpoint import EndpointState
@@ -19,7 +17,8 @@ from inferstream.settings import TritonSettings
 from inferstream.tasks import Task, Tensors
 from inferstream.tasks.streaming import StreamingTask
 from inferstream.triton import metadata, stream, tensors, unary
-from inferstream.triton.shared_memory import SharedMemory
+from inferstream.triton.refusals import reason, said
+from inferstream.triton.server import TritonServer
 
 _POLL_TIMEOUT = 0.3  # seconds: an answer about readiness that takes longer is a no
 _ASK_TIMEOUT = 5.0
@@ -30,76 +29,6 @@ _CAUSES = {
     grpc.StatusCode.NOT_FOUND: Cause.MODEL_UNAVAILABLE,
     grpc.StatusCode.INVALID_ARGUMENT: Cause.MODEL_REJECTED,
 }
-
-
-def _options(settings: TritonSettings) -> list[tuple[str, int]]:
-    """All channel arguments: giving any replaces every default of the client library."""
-    return [
-        ("grpc.max_send_message_length", settings.max_message_bytes),
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
-        # A server that comes back is found at once, not after gRPC's default backoff of seconds.
-        ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 500),
-        # Pings are safe for a server with default flags only when rare; a frozen one is noticed by our own polls.
-        ("grpc.keepalive_time_ms", 300_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.use_local_subchannel_pool", 1),
-    ]
-
-
-class TritonServer:
-    """A connection to one model server, shared by the models on it. Must be made on the running loop."""
-
-    def __init__(self, url: str, settings: TritonSettings) -> None:
-        self.url = url
-        self._settings = settings
-        self._closing: set[asyncio.Task[None]] = set()
-        self._connect()
-        is_shared = settings.shared_memory == "auto"
-        self.shared = SharedMemory(self.ask, settings.shared_memory_min_bytes) if is_shared else None
-
-    def _connect(self) -> None:
-        options = _options(self._settings)
-        if self._settings.tls:
-            self._channel = grpc.aio.secure_channel(self.url, _credentials(self._settings), options=options)
-        else:
-            self._channel = grpc.aio.insecure_channel(self.url, options=options)
-        self.stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-
-    def reconnect(self) -> None:
-        """A server that does not answer: give up the connection and all calls on it, and make a new one."""
-        closing = asyncio.create_task(self._channel.close(grace=None))
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
-        self._connect()
-        if self.shared is not None:
-            self.shared.forget()
-
-    async def ask(self, method: str, message: Any, timeout: float, metadata: Sequence[tuple[str, str]] = ()) -> Any:
-        """One unary call. Raises grpc.RpcError, or Unavailable if `reconnect` gave it up."""
-        try:
-            return await getattr(self.stub, method)(message, timeout=timeout, metadata=metadata or None)
-        except asyncio.CancelledError:
-            # Closing a channel cancels its calls. Whoever waits for one is not cancelled by that.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise Unavailable(f"the connection to {self.url} was given up") from None
-
-    async def version(self) -> str:
-        """Name and version the server gives itself. Raises Unavailable."""
-        try:
-            answer = await self.ask("ServerMetadata", service_pb2.ServerMetadataRequest(), _ASK_TIMEOUT)
-        except grpc.RpcError as error:
-            raise Unavailable(f"no answer from Triton at {self.url} ({_code(error)}); is `triton.url` right?") from None
-        return f"{answer.name} {answer.version}"
-
-    async def stop(self) -> None:
-        """Close the connection. Idempotent."""
-        if self.shared is not None:
-            await self.shared.stop()
-        await self._channel.close(grace=None)
 
 
 class TritonModel:
@@ -161,21 +90,22 @@ class TritonModel:
 
     async def check(self) -> None:
         """Compare with the task now. Raises Unavailable or ContractMismatch."""
-        name, version = self._name, self._version
         try:
-            wanted = service_pb2.ModelMetadataRequest(name=name, version=version)
-            meta = await self._server.ask("ModelMetadata", wanted, _ASK_TIMEOUT)
-            wanted = service_pb2.ModelConfigRequest(name=name, version=version)
-            config = await self._server.ask("ModelConfig", wanted, _ASK_TIMEOUT)
+            await self._compare()
         except grpc.RpcError as error:
-            raise Unavailable(
-                f"model '{name}' at {self._server.url} is not ready ({_code(error)}): {_details(error)}"
-            ) from None
-        self.config = config.config
-        task = self._task
-        metadata.compare(meta, config.config, task.inputs, task.outputs, isinstance(task, StreamingTask))
-        self.max_batch_size = config.config.max_batch_size
-        self._instances = max(1, sum(g.count * max(1, len(g.gpus)) for g in config.config.instance_group))
+            why = reason(error, self._settings) or said(error)
+            what = f"model '{self._name}' at {self._server.url} is not ready ({_code(error)})"
+            raise Unavailable(f"{what}: {why}") from None
+
+    async def _compare(self) -> None:
+        name, version, task = self._name, self._version, self._task
+        wanted = service_pb2.ModelMetadataRequest(name=name, version=version)
+        meta = await self._server.ask("ModelMetadata", wanted, _ASK_TIMEOUT)
+        wanted = service_pb2.ModelConfigRequest(name=name, version=version)
+        self.config = (await self._server.ask("ModelConfig", wanted, _ASK_TIMEOUT)).config
+        metadata.compare(meta, self.config, task.inputs, task.outputs, isinstance(task, StreamingTask))
+        self.max_batch_size = self.config.max_batch_size
+        self._instances = max(1, sum(g.count * max(1, len(g.gpus)) for g in self.config.instance_group))
         self._compared = True
 
     async def turn_to(self, version: str) -> None:
@@ -240,18 +170,18 @@ class TritonModel:
 
     def _failed(self, error: Exception, is_heard: bool = False) -> ModelError:
         """The error as the pipeline has it. A refusal says nothing against the server, nor does a stream cut short."""
-        cause, said = Cause.MODEL_UNAVAILABLE, str(error)
+        cause, words = Cause.MODEL_UNAVAILABLE, str(error)
         if isinstance(error, ModelError):
             cause = Cause(error.cause)
         elif isinstance(error, grpc.RpcError):
             cause = _CAUSES.get(error.code(), Cause.MODEL_ERROR)
-            said = f"model '{self._name}': {_code(error)} {_details(error)}"
+            words = f"model '{self._name}': {_code(error)} {reason(error, self._settings) or said(error)}"
         if cause is Cause.MODEL_REJECTED:
             self._endpoint.answered(time.monotonic())
         elif cause is not Cause.MODEL_TIMEOUT or not is_heard:
             self._endpoint.failed(cause, time.monotonic())
         self._note()
-        return ModelError(cause, said)
+        return ModelError(cause, words)
 
     async def _poll(self) -> None:
         while True:
@@ -277,15 +207,17 @@ class TritonModel:
             wanted = service_pb2.ModelReadyRequest(name=self._name, version=self._version)
             answer = await self._server.ask("ModelReady", wanted, _POLL_TIMEOUT)
             if answer.ready and not self._compared:
-                await self.check()
+                await self._compare()
                 await self._warm_up()
         except grpc.RpcError as error:
+            self._server.heard(error)
             return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED, False
         except Unavailable:
             return True, False
         except ContractMismatch as error:
             self.mismatch = error
             return True, False
+        self._server.heard(None)
         return True, bool(answer.ready)
 
     async def _warm_up(self) -> None:
@@ -308,22 +240,5 @@ class TritonModel:
             self.when_ready(is_ready)
 
 
-def _credentials(settings: TritonSettings) -> grpc.ChannelCredentials:
-    def content(file: Path | None) -> bytes | None:
-        try:
-            return None if file is None else file.read_bytes()
-        except OSError as error:
-            raise SettingsError(f"triton: the certificate or key file {file} cannot be read: {error}") from None
-
-    return grpc.ssl_channel_credentials(
-        content(settings.ca_file), content(settings.key_file), content(settings.certificate_file)
-    )
-
-
 def _code(error: grpc.RpcError) -> str:
     return str(error.code().name)
-
-
-def _details(error: grpc.RpcError) -> str:
-    """The server's own words: they name tensors and shapes, never data."""
-    return str(error.details() or "")[:300]

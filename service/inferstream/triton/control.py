@@ -13,16 +13,20 @@ from tritonclient.grpc import service_pb2
 
 from inferstream.errors import ContractMismatch, InferstreamError, Unavailable
 from inferstream.settings import TritonSettings
-from inferstream.triton.client import TritonServer
+from inferstream.triton.credentials import headers_of
+from inferstream.triton.refusals import is_restricted, no_answer, reason, said
+from inferstream.triton.server import TritonServer
 
 _ASK_SECONDS = 5.0
-_KEY_HEADER = "triton-grpc-protocol-"
-_REMEDIES = {
-    "This protocol is restricted": "the server wants a key for its model control: set triton.model_control_key to "
-    "NAME=VALUE as in its --grpc-restricted-protocol=model-repository:NAME=VALUE",
-    "explicit model load / unload is not allowed": "the server does not load on command: start it with "
-    "--model-control-mode=explicit, or set triton.model_control to none",
-}
+_WANTS_KEY = (
+    "the server wants a key for its model control: set triton.model_control_key to "
+    "NAME=VALUE as in its --grpc-restricted-protocol=model-repository:NAME=VALUE"
+)
+_NO_CONTROL = "explicit model load / unload is not allowed"
+_WANTS_CONTROL = (
+    "the server does not load on command: start it with --model-control-mode=explicit, "
+    "or set triton.model_control to none"
+)
 
 
 class Loaded(NamedTuple):
@@ -34,15 +38,13 @@ class Loaded(NamedTuple):
 
 
 class ModelControl:
-    """The versions of one model on one server."""
+    """The versions of one model on one server. Raises SettingsError if the file of its key is missing or broken."""
 
     def __init__(self, server: TritonServer, model: str, settings: TritonSettings) -> None:
         self._server = server
         self._model = model
-        self._key: list[tuple[str, str]] = []
-        if settings.model_control_key is not None:
-            name, _, value = settings.model_control_key.get_secret_value().partition("=")
-            self._key.append((f"{_KEY_HEADER}{name.lower()}", value))
+        self._settings = settings
+        self._key = headers_of("model_control_key", settings.model_control_key, settings.model_control_key_file)
 
     @property
     def url(self) -> str:
@@ -94,14 +96,16 @@ class ModelControl:
         try:
             return await self._server.ask(method, message, timeout, self._key)
         except grpc.RpcError as error:
-            raise self._explained(error) from None
+            raise self._explained(method, error) from None
 
-    def _explained(self, error: grpc.RpcError) -> InferstreamError:
+    def _explained(self, method: str, error: grpc.RpcError) -> InferstreamError:
         """The server's words name models, versions and what a model's code raised at its start."""
-        said = " ".join(str(error.details() or "").split())[:300]
-        for begin, what in _REMEDIES.items():
-            if said.startswith(begin):
-                return ContractMismatch(f"Triton at {self.url}: {what}")
-        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED) and "model" not in said:
-            return Unavailable(f"no answer from Triton at {self.url} ({error.code().name}); is `triton.url` right?")
-        return ContractMismatch(f"Triton at {self.url} says of model '{self._model}': {said}")
+        words = said(error)
+        if words.startswith(_NO_CONTROL):
+            return ContractMismatch(f"Triton at {self.url}: {_WANTS_CONTROL}")
+        if is_restricted(error):
+            why = _WANTS_KEY if method.startswith("Repository") else reason(error, self._settings)
+            return ContractMismatch(f"Triton at {self.url}: {why}")
+        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED) and "model" not in words:
+            return Unavailable(no_answer(self.url, error, reason(error, self._settings)))
+        return ContractMismatch(f"Triton at {self.url} says of model '{self._model}': {words}")

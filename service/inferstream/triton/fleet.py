@@ -8,7 +8,8 @@ from inferstream.errors import ContractMismatch
 from inferstream.settings import TritonSettings
 from inferstream.signals import Signals
 from inferstream.tasks import Task
-from inferstream.triton.client import TritonModel, TritonServer
+from inferstream.triton.client import TritonModel
+from inferstream.triton.server import TritonServer
 
 log = structlog.get_logger()
 

@@ -22,6 +22,7 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from inferstream.errors import Unavailable
+from inferstream.triton.refusals import is_restricted
 
 FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is
 PREFIX = "inferstream-tensors-"
@@ -210,7 +211,7 @@ class SharedMemory:
             message = service_pb2.SystemSharedMemoryUnregisterRequest(name=key)
             await self._ask("SystemSharedMemoryUnregister", message, _ASK_TIMEOUT)
         except grpc.RpcError as error:
-            return bool(error.code() is grpc.StatusCode.UNIMPLEMENTED)
+            return error.code() is grpc.StatusCode.UNIMPLEMENTED or is_restricted(error)
         except Unavailable:
             return False
         return True
@@ -241,7 +242,7 @@ class SharedMemory:
         try:
             await self._ask("SystemSharedMemoryRegister", message, _ASK_TIMEOUT)
         except grpc.RpcError as error:
-            if error.code() not in _NO_ANSWER:
+            if error.code() not in _NO_ANSWER or is_restricted(error):
                 self._turn_off(str(error.details())[:300])
             return False
         except Unavailable:

@@ -24,7 +24,8 @@ async def answers(
     Raises grpc.RpcError, Unavailable if the connection was given up, ModelError if the stream has no proper end.
     """
     message.parameters["triton_enable_empty_final_response"].bool_param = True
-    given = _CODES if traceparent is None else (*_CODES, ("traceparent", traceparent.decode()))
+    traced = () if traceparent is None else (("traceparent", traceparent.decode()),)
+    given = (*server.headers, *_CODES, *traced)
     call = server.stub.ModelStreamInfer(iter([message]), timeout=timeout, metadata=given)
     try:
         async for response in call:

@@ -20,6 +20,7 @@ from inferstream.web.figures import Figures
 log = structlog.get_logger()
 
 MOST_VIEWERS = 16
+STREAM_TYPE = "text/event-stream"
 
 _INTERVAL_SECONDS = 1.0
 _MOST_WAITING = 5  # messages a viewer may be behind before it is dropped
@@ -46,7 +47,7 @@ _HEADERS = {
 _STREAM_HEADERS = {
     **_HEADERS,
     "Cache-Control": "no-store",
-    "Content-Type": "text/event-stream",
+    "Content-Type": STREAM_TYPE,
     "X-Accel-Buffering": "no",  # a proxy that gathers bytes would make a second of many
 }
 

@@ -1,5 +1,6 @@
 """Probes, metrics and the live page over HTTP. What is live and ready is decided elsewhere; here it is only said."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -9,11 +10,21 @@ from aiohttp import web
 from inferstream import __version__
 from inferstream.errors import Unavailable
 from inferstream.settings import WebSettings
-from inferstream.web.live import Live
+from inferstream.web.guard import Guard
+from inferstream.web.live import STREAM_TYPE, Live
 
 log = structlog.get_logger()
 
 _CLOSE_SECONDS = 2.0  # an answer that is not read by then is given up
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Of every answer that has none of its own."""
 
 
 class Health(Protocol):
@@ -34,7 +45,7 @@ class Front(Protocol):
 
 
 class WebServer:
-    """An HTTP server on the running loop."""
+    """An HTTP server on the running loop. It only reads: every route is a GET, and changes nothing."""
 
     def __init__(
         self,
@@ -59,29 +70,51 @@ class WebServer:
         )
         if live is not None:
             app.add_routes(live.routes())
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_SECONDS)
+        app.on_response_prepare.append(self._before_answer)
+        # What is sent after the head of a request is not waited for: no request of ours has a body.
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_SECONDS, lingering_time=0
+        )
+        self._guard = Guard(self._handler)
+        self._listening: asyncio.Server | None = None
         self.port = 0
 
     async def start(self) -> None:
         """Listen. Raises Unavailable if the port is taken."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
+        host, port = self._settings.host, self._settings.port
         try:
-            await site.start()
+            self._listening = await asyncio.get_running_loop().create_server(self._guard, host, port)
         except OSError as error:
             await self._runner.cleanup()
-            where = f"{self._settings.host}:{self._settings.port}"
             raise Unavailable(
-                f"cannot listen on {where} ({error.strerror}); set web.port to a free port, or 0 for any"
+                f"cannot listen on {host}:{port} ({error.strerror}); set web.port to a free port, or 0 for any"
             ) from None
-        self.port = self._runner.addresses[0][1]
+        self.port = self._listening.sockets[0].getsockname()[1]
         log.info("listening", port=self.port, version=__version__)
 
     async def stop(self) -> None:
         """Stop listening. Idempotent."""
+        if self._listening is not None:
+            self._listening.close()
         if self._live is not None:
             await self._live.stop()  # else its streams would be waited for
         await self._runner.cleanup()
+
+    def _handler(self) -> asyncio.Protocol:
+        if self._runner.server is None:
+            raise RuntimeError("stopped")
+        return self._runner.server()
+
+    async def _before_answer(self, request: web.Request, response: web.StreamResponse) -> None:
+        """One request for each connection, so that the guard can time it; and nothing about what we are made of."""
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.pop("Server", None)
+        response.headers["Connection"] = "close"
+        response.force_close()
+        if response.content_type == STREAM_TYPE:
+            self._guard.let_through(request.transport)
 
     async def _livez(self, _: web.Request) -> web.Response:
         return _answer(self._health.why_not_live())

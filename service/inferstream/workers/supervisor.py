@@ -14,7 +14,7 @@ from inferstream.settings import Settings
 from inferstream.signals import Miss, Signals, Snapshot
 from inferstream.telemetry import metrics
 from inferstream.telemetry.otlp import exporting
-from inferstream.web import Live, WebServer
+from inferstream.web import Live, WebServer, told
 from inferstream.workers.backoff import Backoff
 from inferstream.workers.merge import merge
 from inferstream.workers.slot import Slot
@@ -37,7 +37,7 @@ class Supervisor:
     """Keeps the workers and answers for them. Made on the running loop, run once."""
 
     def __init__(self, settings: Settings, count: int, command: Sequence[str]) -> None:
-        self._otlp = settings.telemetry.otlp
+        self._settings = settings
         self._drain_seconds = settings.drain_timeout_ms / 1000
         self._signals = Signals()
         self._signals.build.cell(__version__).set(1)
@@ -85,7 +85,7 @@ class Supervisor:
         """The probes answer from the first moment, signals are heard."""
         await self.web.start()
         stack.push_async_callback(self.web.stop)
-        await stack.enter_async_context(exporting(self._otlp, self._snapshot, self._signals))
+        await stack.enter_async_context(exporting(self._settings.telemetry.otlp, self._snapshot, self._signals))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -115,4 +115,4 @@ class Supervisor:
         return [miss for slot in self._slots for miss in slot.missed()]
 
     async def _metrics(self) -> str:
-        return metrics.render(await self._snapshot())
+        return metrics.render(told(await self._snapshot(), self._settings))
