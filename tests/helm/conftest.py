@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.helm.packages import NotInstalled, installed
 from tests.helm.rendering import NAMES, Helm, Rendered, example
 from tests.helm.schemas import MODULES, CustomKinds, Kinds
 from tests.slo.conftest import promtool
 
-from inferstream.local.cache import build_once, cache_folder
-
 __all__ = ["promtool"]
-_REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 
 def _without(why: str) -> None:
@@ -31,15 +29,11 @@ def packages() -> Path:
     """Folder with Helm's library and Kubernetes' schemas. Skips, or fails where INFERSTREAM_REQUIRE names `helm`."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         _without("Helm's library is pinned for Linux on x86-64 only")
-    return build_once(cache_folder() / "helm-4.2.3", _install)
-
-
-def _install(target: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--require-hashes", "--target", str(target), "-r", str(_REQUIREMENTS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        _without(f"Helm's library cannot be installed: {done.stderr[-500:]}")
+    try:
+        return installed()
+    except NotInstalled as error:
+        _without(str(error))
+        raise
 
 
 @pytest.fixture(scope="session")

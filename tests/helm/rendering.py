@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -15,6 +15,7 @@ from inferstream.settings import Settings, load
 CHART = Path(__file__).parents[2] / "helm" / "inferstream"
 EXAMPLES = sorted(CHART.glob("ci/*-values.yaml"))
 Object = dict[str, Any]
+_END_SECONDS = 3.0
 
 
 def example(name: str) -> Object:
@@ -99,6 +100,14 @@ def container(pod: Object, name: str) -> Object:
     return found
 
 
+class Cluster(NamedTuple):
+    """Where a release is, on a real API server."""
+
+    kubeconfig: Path
+    namespace: str
+    release: str = "r"
+
+
 class Refused(Exception):
     """What Helm says instead of rendering."""
 
@@ -128,9 +137,25 @@ class Helm:
         logged = self._log.read_text().splitlines()[before:]
         return errors + [line for line in logged if "fail message=" in line]
 
+    def act(self, cluster: Cluster, action: str, values: Object | None = None, **options: Any) -> Any:
+        """`install`, `upgrade`, `rollback`, `uninstall` … the release. Blocks. Raises Refused."""
+        where = {"kubeconfig": str(cluster.kubeconfig), "namespace": cluster.namespace, "name": cluster.release}
+        said = self._ask({"action": action, "values": values, "options": options, **where})
+        if "refused" in said:
+            raise Refused(said["refused"])
+        return said["done"]
+
     def close(self) -> None:
-        """End it."""
-        self._worker.communicate(timeout=10)
+        """End it, whatever it does."""
+        assert self._worker.stdin is not None
+        assert self._worker.stdout is not None
+        self._worker.stdin.close()
+        try:
+            self._worker.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:  # it waits for a cluster
+            self._worker.kill()
+            self._worker.wait()
+        self._worker.stdout.close()
 
     def _ask(self, question: Object) -> Object:
         assert self._worker.stdin is not None

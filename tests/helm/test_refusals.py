@@ -3,6 +3,7 @@
 import pytest
 from tests.helm.rendering import Helm, Object, Refused
 
+BEARER: Object = {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"}
 KEDA: Object = {"mode": "keda", "slo": {"prometheusAddress": "http://p:9090"}}
 
 
@@ -29,6 +30,13 @@ def test_a_wrong_value_is_named_with_its_place(helm: Helm, values: Object, said:
     ("values", "said"),
     [
         ({"config": {"kafka": {"sasl_password": "hush"}}}, "put it in a Secret and name that in kafka.sasl"),
+        ({"config": {"kafka": {"oauth_client_secret": "hush"}}}, "name that in kafka.oauth.existingSecret"),
+        ({"config": {"kafka": {"ssl_key_password": "hush"}}}, "name its key in kafka.tls.keyPasswordKey"),
+        ({"kafka": {"tls": {"keyPasswordKey": "a"}}}, "keyPasswordKey needs kafka.tls.keyKey"),
+        ({"kafka": {"oauth": {"existingSecret": "s"}}}, "kafka.oauth is for"),
+        ({"kafka": {"oauth": {"existingSecret": "s", "tokenAudience": "a"}}}, "choose one source of the token"),
+        ({"autoscaling": KEDA, "config": {"kafka": BEARER}}, "KEDA reads the lag with a login of ours"),
+        ({"kafka": {"sasl": {"existingSecret": "s"}}, "config": {"kafka": BEARER}}, "set kafka.oauth"),
         ({"config": {"kafka": {"group_instance_id": "a"}}}, "set workload.kind to StatefulSet"),
         ({"config": {"kafka": {"security_protocol": "SASL_SSL"}}}, "SASL_SSL needs user and password"),
         ({"kafka": {"sasl": {"existingSecret": "s"}}}, "has no use with config.kafka.security_protocol PLAINTEXT"),
@@ -42,6 +50,8 @@ def test_a_wrong_value_is_named_with_its_place(helm: Helm, values: Object, said:
         ({"config": {"triton": {"url": "a:1"}}}, "with triton.mode sidecar the chart sets it"),
         ({"triton": {"tls": {"existingSecret": "s"}}}, "are for triton.mode external"),
         ({"triton": {"tls": {"certKey": "a"}}}, "triton.tls.certKey and triton.tls.keyKey"),
+        ({"triton": {"tls": {"certKey": "a", "keyKey": "b"}}}, "set triton.tls.existingSecret"),
+        ({"config": {"triton": {"access_key": "a=hush"}}}, "name that in triton.control.existingSecret"),
         ({"triton": {"mode": "external", "gpu": {"count": 1}}}, "there is no Triton of the chart's"),
         ({"triton": {"nodeSelector": {"a": "b"}}}, "a sidecar goes where its pod goes"),
         ({"config": {"triton": {"model_control": "explicit"}}}, "reaches the Triton of one pod only"),

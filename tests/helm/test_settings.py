@@ -13,7 +13,7 @@ from tests.helm.rendering import CHART, Helm, Object, Rendered, container, conta
 from inferstream.settings import load
 from inferstream.settings import table as settings_table
 
-SECRET_SETTINGS = ("SASL_PASSWORD", "SASL_USERNAME", "MODEL_CONTROL_KEY")
+SECRET_SETTINGS = ("SASL_PASSWORD", "SASL_USERNAME")
 
 
 def test_the_chart_follows_the_code() -> None:
@@ -47,13 +47,17 @@ def test_secrets_come_from_secrets_only(rendered: Rendered) -> None:
             for variable in each.get("env", []):
                 if variable["name"].endswith(SECRET_SETTINGS):
                     assert "secretKeyRef" in variable["valueFrom"]
-    assert "password" not in rendered.settings_text
+    for secret in ("sasl_password", "ssl_key_password", "oauth_client_secret", "model_control_key", "access_key"):
+        assert f"{secret}:" not in rendered.settings_text
 
 
 def test_files_the_settings_name_are_mounted(rendered: Rendered, tmp_path: Path) -> None:
     settings = rendered.settings(tmp_path)
-    named = [settings.kafka.ssl_ca_file, settings.kafka.ssl_certificate_file, settings.kafka.ssl_key_file]
+    kafka = settings.kafka
+    named = [kafka.ssl_ca_file, kafka.ssl_certificate_file, kafka.ssl_key_file, kafka.ssl_key_password_file]
+    named += [kafka.sasl_password_file, kafka.oauth_client_secret_file, kafka.oauth_token_file]
     named += [settings.triton.ca_file, settings.triton.certificate_file, settings.triton.key_file]
+    named += [settings.triton.access_key_file]
     folders = {Path(mount["mountPath"]) for mount in container(rendered.service, "service")["volumeMounts"]}
     for file in named:
         assert file is None or file.parent in folders
@@ -64,9 +68,28 @@ def test_the_secured_example_names_a_certificate_of_its_own(helm: Helm, tmp_path
     kafka = rendered.settings(tmp_path).kafka
     secrets = {v["name"]: v["secret"]["secretName"] for v in rendered.service["volumes"] if "secret" in v}
     certificate = rendered.one("Certificate", "-kafka")["spec"]
-    assert secrets == {"kafka-tls": "kafka-authority", "kafka-certificate": certificate["secretName"]}
+    assert secrets == {
+        "kafka-login": "kafka-user",
+        "kafka-tls": "kafka-authority",
+        "kafka-certificate": certificate["secretName"],
+    }
+    assert kafka.sasl_password_file == Path("/etc/kafka-login/password")
     assert kafka.ssl_ca_file == Path("/etc/kafka-tls/ca.crt")
     assert kafka.ssl_certificate_file == Path("/etc/kafka-certificate/tls.crt")
+
+
+def test_a_token_of_the_service_account_is_where_the_settings_say(helm: Helm, tmp_path: Path) -> None:
+    kafka = {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"}
+    rendered = helm.render({"kafka": {"oauth": {"tokenAudience": "brokers"}}, "config": {"kafka": kafka}})
+    (volume,) = [v for v in rendered.service["volumes"] if v["name"] == "kafka-oauth"]
+    (source,) = volume["projected"]["sources"]
+    assert source == {"serviceAccountToken": {"audience": "brokers", "path": "token"}}
+    assert rendered.settings(tmp_path).kafka.oauth_token_file == Path("/etc/kafka-oauth/token")
+
+
+def test_the_pods_may_ask_for_a_token(helm: Helm) -> None:
+    egress = helm.render(example("oauth")).of("NetworkPolicy")[0]["spec"]["egress"]
+    assert {"ports": [{"port": 8443, "protocol": "TCP"}]} in egress
 
 
 def test_pods_of_a_fixed_number_are_members_under_their_names(helm: Helm) -> None:

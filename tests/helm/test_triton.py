@@ -56,6 +56,15 @@ def test_models_are_read_only_for_triton(rendered: Rendered) -> None:
         assert mount(container(pod, "triton"), "/models")["readOnly"] is True
 
 
+@pytest.mark.parametrize("name", ["default", "secured"])
+def test_models_are_copied_by_the_settings_of_the_service(helm: Helm, name: str) -> None:
+    """All of them: a file that is only half of what the service reads may be refused, or ask for other models."""
+    pod = helm.render({**example(name), "extraEnvFrom": [{"configMapRef": {"name": "more"}}]}).service
+    models, service = container(pod, "models"), container(pod, "service")
+    assert (models["env"], models["envFrom"]) == (service["env"], service["envFrom"])
+    assert mount(models, "/etc/inferstream") == mount(service, "/etc/inferstream")
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "copied"),
     [("default", "emptyDir", True), ("gpu", "persistentVolumeClaim", False), ("image-volume", "image", False)],
@@ -101,18 +110,41 @@ def test_a_gpu_is_asked_for_and_its_configuration_used(helm: Helm) -> None:
     assert "--model-config-name=cpu" in cpu["args"]
 
 
-def test_apis_beside_inference_want_the_key(helm: Helm) -> None:
+def kept(guard: str) -> set[str]:
+    """The protocols of an option that wants a key."""
+    return set(guard.partition("=")[2].partition(":")[0].split(","))
+
+
+def test_apis_beside_inference_want_the_key(helm: Helm, tmp_path: Path) -> None:
     rendered = helm.render(example("service"))
     (triton,) = rendered.one("StatefulSet", "-triton")["spec"]["template"]["spec"]["containers"]
     (guard,) = [a for a in triton["args"] if a.startswith("--grpc-restricted-protocol=")]
     assert guard.endswith(":$(CONTROL_KEY)")
-    assert {"model-repository", "shared-memory"} <= set(guard.partition("=")[2].partition(":")[0].split(","))
+    assert kept(guard) == {"model-repository", "shared-memory", "model-config", "statistics", "trace", "logging"}
     (secret,) = [v["valueFrom"]["secretKeyRef"] for v in triton["env"] if v["name"] == "CONTROL_KEY"]
-    service = container(rendered.service, "service")["env"]
-    assert secret in [v["valueFrom"]["secretKeyRef"] for v in service if v["name"].endswith("MODEL_CONTROL_KEY")]
+    (volume,) = [v["secret"] for v in rendered.service["volumes"] if v["name"] == "triton-control"]
+    assert (volume["secretName"], volume["items"][0]["key"]) == (secret["name"], secret["key"])
+    file = Path(mount(container(rendered.service, "service"), "/etc/triton-control")["mountPath"]) / secret["key"]
+    assert rendered.settings(tmp_path).triton.access_key_file == file
 
 
-def test_shared_memory_is_left_open_for_the_sidecar_s_own_service(helm: Helm) -> None:
-    triton = container(helm.render({"triton": {"control": {"existingSecret": "s"}}}).service, "triton")
-    (guard,) = [a for a in triton["args"] if a.startswith("--grpc-restricted-protocol=")]
-    assert "shared-memory" not in guard
+def test_without_a_key_what_the_service_does_not_need_is_closed_to_all(helm: Helm) -> None:
+    """A sidecar shares memory with its service; Triton's own pods share it with nobody."""
+    for mode, closed in (("sidecar", set[str]()), ("service", {"shared-memory"})):
+        (pod,) = tritons(helm.render({"triton": {"mode": mode}, "tests": {"enabled": False}}))
+        triton = container(pod, "triton")
+        (guard,) = [a for a in triton["args"] if a.startswith("--grpc-restricted-protocol=")]
+        assert kept(guard) == {"model-repository", "trace", "logging"} | closed
+        assert guard.endswith(":$(CONTROL_KEY)")
+        uid, key = triton["env"]
+        assert uid["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.uid"
+        assert key == {"name": "CONTROL_KEY", "value": f"closed=$({uid['name']})"}
+
+
+def test_triton_is_a_version_that_keeps_what_is_closed_closed(helm: Helm) -> None:
+    """CVE-2026-24206 and -24207 are mended in 26.03."""
+    (triton,) = [container(pod, "triton") for pod in tritons(helm.render({"tests": {"enabled": False}}))]
+    year, month = triton["image"].rpartition(":")[2].split("-")[0].split(".")
+    assert (int(year), int(month)) >= (26, 3)
+    assert triton["securityContext"]["readOnlyRootFilesystem"] is True
+    assert "--allow-http=false" in triton["args"]

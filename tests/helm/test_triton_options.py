@@ -20,6 +20,8 @@ pytestmark = pytest.mark.integration
 KEY = "control-key=let-me-in"
 REGION = "inferstream_chart"
 SERVING = b"\x08\x01"
+ELSEWHERE = ("--model-config-name", "--grpc-max-response-pool-size")
+"""The local server is too old for the second."""
 LOCAL_ONLY = ("--backend-directory", "--backend-config", "--grpc-", "--metrics-")
 MODELS = Path(local.__file__).parents[1] / "model_repository"
 
@@ -37,7 +39,7 @@ async def running(helm: Helm, tmp_path: Path) -> AsyncIterator[Running]:
     )
     shutil.copytree(MODELS / "fraud", tmp_path / "models" / "fraud")
     replaced = {"/models": str(tmp_path / "models"), "$(CONTROL_KEY)": KEY}
-    given = [argument for argument in container["args"] if not argument.startswith("--model-config-name")]
+    given = [argument for argument in container["args"] if not argument.startswith(ELSEWHERE)]
     for found, by in replaced.items():
         given = [argument.replace(found, by) for argument in given]
     ports = free_ports(3)
@@ -87,6 +89,8 @@ async def test_the_charts_triton_serves_and_guards(running: Running) -> None:
         (stub.RepositoryModelUnload, unload),
         (stub.SystemSharedMemoryRegister, register),
         (stub.TraceSetting, trace),
+        (stub.ModelConfig, service_pb2.ModelConfigRequest(name="fraud")),
+        (stub.ModelStatistics, service_pb2.ModelStatisticsRequest(name="fraud")),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call(request, timeout=5)

@@ -84,6 +84,12 @@ containers:
       {{- if .triton }}
       - {name: shm, mountPath: /dev/shm}
       {{- end }}
+      {{- if $values.kafka.sasl.existingSecret }}
+      - {name: kafka-login, mountPath: /etc/kafka-login, readOnly: true}
+      {{- end }}
+      {{- if or $values.kafka.oauth.existingSecret $values.kafka.oauth.tokenAudience }}
+      - {name: kafka-oauth, mountPath: /etc/kafka-oauth, readOnly: true}
+      {{- end }}
       {{- if $values.kafka.tls.existingSecret }}
       - {name: kafka-tls, mountPath: /etc/kafka-tls, readOnly: true}
       {{- end }}
@@ -92,6 +98,9 @@ containers:
       {{- end }}
       {{- if $values.triton.tls.existingSecret }}
       - {name: triton-tls, mountPath: /etc/triton-tls, readOnly: true}
+      {{- end }}
+      {{- if $values.triton.control.existingSecret }}
+      - {name: triton-control, mountPath: /etc/triton-control, readOnly: true}
       {{- end }}
       {{- with $values.extraVolumeMounts }}
       {{- tpl (toYaml .) $root | nindent 6 }}
@@ -102,6 +111,18 @@ volumes:
   {{- if .triton }}
   {{- include "inferstream.tritonVolumes" $root | nindent 2 }}
   {{- end }}
+  {{- with $values.kafka.sasl }}
+  {{- if .existingSecret }}
+  - {name: kafka-login, secret: {secretName: {{ .existingSecret | quote }}, defaultMode: 0440, items: [{key: {{ .passwordKey | quote }}, path: {{ .passwordKey | quote }}}]}}
+  {{- end }}
+  {{- end }}
+  {{- with $values.kafka.oauth }}
+  {{- if .existingSecret }}
+  - {name: kafka-oauth, secret: {secretName: {{ .existingSecret | quote }}, defaultMode: 0440}}
+  {{- else if .tokenAudience }}
+  - {name: kafka-oauth, projected: {defaultMode: 0440, sources: [{serviceAccountToken: {audience: {{ .tokenAudience | quote }}, path: token}}]}}
+  {{- end }}
+  {{- end }}
   {{- with $values.kafka.tls.existingSecret }}
   - {name: kafka-tls, secret: {secretName: {{ . | quote }}, defaultMode: 0440}}
   {{- end }}
@@ -110,6 +131,11 @@ volumes:
   {{- end }}
   {{- with $values.triton.tls.existingSecret }}
   - {name: triton-tls, secret: {secretName: {{ . | quote }}, defaultMode: 0440}}
+  {{- end }}
+  {{- with $values.triton.control }}
+  {{- if .existingSecret }}
+  - {name: triton-control, secret: {secretName: {{ .existingSecret | quote }}, defaultMode: 0440, items: [{key: {{ .key | quote }}, path: {{ .key | quote }}}]}}
+  {{- end }}
   {{- end }}
   {{- with $values.extraVolumes }}
   {{- tpl (toYaml .) $root | nindent 2 }}

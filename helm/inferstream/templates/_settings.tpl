@@ -24,6 +24,14 @@
 {{- $_ := set $kafka "ssl_certificate_file" (printf "/etc/kafka-tls/%s" $tls.certKey) -}}
 {{- $_ := set $kafka "ssl_key_file" (printf "/etc/kafka-tls/%s" $tls.keyKey) -}}
 {{- end -}}
+{{- if $tls.keyPasswordKey }}{{ $_ := set $kafka "ssl_key_password_file" (printf "/etc/kafka-tls/%s" $tls.keyPasswordKey) }}{{ end -}}
+{{- with .Values.kafka.sasl -}}
+{{- if .existingSecret }}{{ $_ := set $kafka "sasl_password_file" (printf "/etc/kafka-login/%s" .passwordKey) }}{{ end -}}
+{{- end -}}
+{{- with .Values.kafka.oauth -}}
+{{- if .existingSecret }}{{ $_ := set $kafka "oauth_client_secret_file" (printf "/etc/kafka-oauth/%s" .clientSecretKey) }}{{ end -}}
+{{- if .tokenAudience }}{{ $_ := set $kafka "oauth_token_file" "/etc/kafka-oauth/token" }}{{ end -}}
+{{- end -}}
 {{- with .Values.triton.tls -}}
 {{- if .existingSecret -}}
 {{- $_ := set $triton "tls" true -}}
@@ -33,6 +41,9 @@
 {{- $_ := set $triton "key_file" (printf "/etc/triton-tls/%s" .keyKey) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- with .Values.triton.control -}}
+{{- if .existingSecret }}{{ $_ := set $triton "access_key_file" (printf "/etc/triton-control/%s" .key) }}{{ end -}}
 {{- end -}}
 {{- if ne .Values.triton.mode "external" }}{{ $_ := set $triton "url" (include "inferstream.tritonUrl" .) }}{{ end -}}
 {{- if and (eq .Values.triton.mode "service") (not (hasKey $triton "shared_memory")) -}}
@@ -62,14 +73,6 @@
 {{- if .existingSecret }}
 - name: INFERSTREAM__KAFKA__SASL_USERNAME
   valueFrom: {secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .usernameKey | quote }}}}
-- name: INFERSTREAM__KAFKA__SASL_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .passwordKey | quote }}}}
-{{- end }}
-{{- end }}
-{{- with .Values.triton.control }}
-{{- if .existingSecret }}
-- name: INFERSTREAM__TRITON__MODEL_CONTROL_KEY
-  valueFrom: {secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .key | quote }}}}
 {{- end }}
 {{- end }}
 {{- with .Values.extraEnv }}

@@ -1,6 +1,9 @@
 {{- define "inferstream.tritonContainer" -}}
 {{- $triton := .Values.triton -}}
-{{- $restricted := eq $triton.mode "service" | ternary "model-repository,shared-memory,trace,logging" "model-repository,trace,logging" -}}
+{{- $hasKey := ne $triton.control.existingSecret "" -}}
+{{- $kept := list "model-repository" "trace" "logging" -}}
+{{- if or $hasKey (eq $triton.mode "service") }}{{ $kept = append $kept "shared-memory" }}{{ end -}}
+{{- if $hasKey }}{{ $kept = concat $kept (list "model-config" "statistics") }}{{ end -}}
 {{- $settings := include "inferstream.effective" . | fromYaml -}}
 name: triton
 image: {{ include "inferstream.image" (list $triton.image "latest") | quote }}
@@ -18,17 +21,20 @@ args:
   - --exit-on-error=true
   - --exit-timeout-secs={{ int $triton.exitTimeoutSeconds }}
   - --allow-http=false
-  {{- if $triton.control.existingSecret }}
-  - --grpc-restricted-protocol={{ $restricted }}:$(CONTROL_KEY)
-  {{- end }}
+  - --grpc-max-response-pool-size=64 # of a stream that nobody reads
+  - --grpc-restricted-protocol={{ join "," $kept }}:$(CONTROL_KEY)
   {{- with $triton.extraArgs }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with $triton.control.existingSecret }}
 env:
+  {{- if $hasKey }}
   - name: CONTROL_KEY
-    valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $triton.control.key | quote }}}}
-{{- end }}
+    valueFrom: {secretKeyRef: {name: {{ $triton.control.existingSecret | quote }}, key: {{ $triton.control.key | quote }}}}
+  {{- else }}
+  - name: POD_UID # nobody is told, so what the service does not need is closed to all
+    valueFrom: {fieldRef: {fieldPath: metadata.uid}}
+  - {name: CONTROL_KEY, value: closed=$(POD_UID)}
+  {{- end }}
 ports:
   - {name: grpc, containerPort: 8001, protocol: TCP}
   - {name: triton-metrics, containerPort: 8002, protocol: TCP}
@@ -77,7 +83,10 @@ volumeMounts:
   image: {{ include "inferstream.image" (list .Values.image .Chart.AppVersion) | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   args: [models, copy, /models]
-  env: [{name: INFERSTREAM_SETTINGS, value: /etc/inferstream/settings.yaml}]
+  env: {{ include "inferstream.env" . | nindent 4 }}
+  {{- with .Values.extraEnvFrom }}
+  envFrom: {{ tpl (toYaml .) $ | nindent 4 }}
+  {{- end }}
   {{- else }}
   image: {{ $models.image | quote }}
   imagePullPolicy: {{ $models.pullPolicy }}

@@ -16,13 +16,36 @@
 {{- $said := list -}}
 {{- $kafka := $settings.kafka -}}
 {{- $tls := $values.kafka.tls -}}
+{{- $oauth := $values.kafka.oauth -}}
+{{- $isOauth := eq $kafka.sasl_mechanism "OAUTHBEARER" -}}
 {{- if $kafka.sasl_password -}}
 {{- $said = append $said "config.kafka.sasl_password: put it in a Secret and name that in kafka.sasl.existingSecret" -}}
+{{- end -}}
+{{- if $kafka.oauth_client_secret -}}
+{{- $said = append $said "config.kafka.oauth_client_secret: put it in a Secret and name that in kafka.oauth.existingSecret" -}}
+{{- end -}}
+{{- if $kafka.ssl_key_password -}}
+{{- $said = append $said "config.kafka.ssl_key_password: put it in the Secret of kafka.tls.existingSecret and name its key in kafka.tls.keyPasswordKey" -}}
+{{- end -}}
+{{- if and $tls.keyPasswordKey (not $tls.keyKey) -}}
+{{- $said = append $said "kafka.tls.keyPasswordKey needs kafka.tls.keyKey" -}}
+{{- end -}}
+{{- if and $isOauth $values.kafka.sasl.existingSecret -}}
+{{- $said = append $said "kafka.sasl.existingSecret has no use with sasl_mechanism OAUTHBEARER: set kafka.oauth" -}}
+{{- end -}}
+{{- if and (or $oauth.existingSecret $oauth.tokenAudience) (not $isOauth) -}}
+{{- $said = append $said "kafka.oauth is for config.kafka.sasl_mechanism OAUTHBEARER" -}}
+{{- end -}}
+{{- if and $oauth.existingSecret $oauth.tokenAudience -}}
+{{- $said = append $said "kafka.oauth.existingSecret and kafka.oauth.tokenAudience: choose one source of the token" -}}
+{{- end -}}
+{{- if and $isOauth (eq $values.autoscaling.mode "keda") -}}
+{{- $said = append $said "autoscaling.mode keda with sasl_mechanism OAUTHBEARER: KEDA reads the lag with a login of ours, and this chart can give it none" -}}
 {{- end -}}
 {{- if $kafka.group_instance_id -}}
 {{- $said = append $said "config.kafka.group_instance_id: every pod needs its own; set workload.kind to StatefulSet instead" -}}
 {{- end -}}
-{{- if and (hasPrefix "SASL_" $kafka.security_protocol) (not $values.kafka.sasl.existingSecret) -}}
+{{- if and (hasPrefix "SASL_" $kafka.security_protocol) (not $isOauth) (not $values.kafka.sasl.existingSecret) -}}
 {{- $said = append $said (printf "config.kafka.security_protocol %s needs user and password: name their Secret in kafka.sasl.existingSecret" $kafka.security_protocol) -}}
 {{- end -}}
 {{- if and $values.kafka.sasl.existingSecret (not (hasPrefix "SASL_" $kafka.security_protocol)) -}}
@@ -64,8 +87,10 @@
 {{- $models := $triton.models -}}
 {{- $given := $root.Values.config.triton | default dict -}}
 {{- $isExternal := eq $triton.mode "external" -}}
-{{- if $given.model_control_key -}}
-{{- $said = append $said "config.triton.model_control_key: put it in a Secret and name that in triton.control.existingSecret" -}}
+{{- range (list "access_key" "model_control_key") -}}
+{{- if get $given . -}}
+{{- $said = append $said (printf "config.triton.%s: put it in a Secret and name that in triton.control.existingSecret" .) -}}
+{{- end -}}
 {{- end -}}
 {{- if and $isExternal (not $given.url) -}}
 {{- $said = append $said "triton.mode external needs config.triton.url" -}}
@@ -75,6 +100,9 @@
 {{- end -}}
 {{- if and (not $isExternal) (or $triton.tls.existingSecret $given.tls) -}}
 {{- $said = append $said (printf "triton.tls and config.triton.tls are for triton.mode external; with %s the NetworkPolicy guards it" $triton.mode) -}}
+{{- end -}}
+{{- if and $triton.tls.certKey (not $triton.tls.existingSecret) -}}
+{{- $said = append $said "triton.tls.certKey needs the Secret it is in: set triton.tls.existingSecret" -}}
 {{- end -}}
 {{- if ne (empty $triton.tls.certKey) (empty $triton.tls.keyKey) -}}
 {{- $said = append $said "triton.tls.certKey and triton.tls.keyKey: mutual TLS needs both" -}}
