@@ -34,12 +34,17 @@ def _plain(value: Any) -> Any:
     raise NotImplementedError(f"a result may not hold a {type(value).__name__}")
 
 
+def _no_extension(code: int, data: memoryview) -> Any:
+    """An event holds no type that only its producer knows."""
+    raise ValueError("extension types are not taken")
+
+
 class _Msgpack:
     name = "msgpack"
     content_type = "application/msgpack"
 
     def decoder(self, of: Any) -> Callable[[bytes], Any]:
-        decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(of).decode
+        decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(of, ext_hook=_no_extension).decode
         return decode
 
     def __init__(self) -> None:

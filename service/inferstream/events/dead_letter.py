@@ -63,6 +63,7 @@ PRODUCERS = frozenset(
         Cause.UNKNOWN_SCHEMA,
         Cause.MALFORMED,
         Cause.INVALID,
+        Cause.CARD_NUMBER,
         Cause.UNUSABLE_FEATURES,
     }
 )

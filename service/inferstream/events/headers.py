@@ -22,6 +22,13 @@ _READ = frozenset({DEADLINE_UNIX_MS, SLO_MS, SLO_CLASS, CONTENT_TYPE, SCHEMA, CE
 # Written anew on every record we produce, so an inherited copy is dropped.
 _WRITTEN = frozenset({CONTENT_TYPE, SCHEMA, OUTCOME, OUTCOME_ID, OUTCOME_PART, OUTCOME_KEY_OMITTED})
 _MAX_DIGITS = 15  # milliseconds until the year 33658: more is not a time
+_FRAME_BYTES = 10  # of a header: two lengths
+_LONGEST_TEXT = 1_024  # bytes of a header that is read as text: no name or number of ours is longer
+
+FEW = 8
+"""So many cost nothing worth counting."""
+MOST = 128
+"""Headers that a record may have. One with more is refused unread, and nothing inherits them."""
 
 
 class Read(msgspec.Struct, gc=False):
@@ -37,11 +44,16 @@ class Read(msgspec.Struct, gc=False):
 
 _FIELDS = {name: name.replace("-", "_") for name in _READ}
 NONE = Read()
+TOO_MANY = Read()
 
 
 def read(headers: Headers) -> Read:
-    """One pass over the headers; `NONE` itself if none of them is ours."""
+    """One pass over the headers. `NONE` itself: they are few and none of them is ours; `TOO_MANY`: above `MOST`."""
     found = NONE
+    if len(headers) > FEW:
+        if len(headers) > MOST:
+            return TOO_MANY
+        found = Read()
     for name, value in headers:
         field = _FIELDS.get(name)
         if field is not None:
@@ -51,16 +63,32 @@ def read(headers: Headers) -> Read:
     return found
 
 
+def inherit(written: list[tuple[str, bytes | None]], given: Headers) -> int:
+    """Add to what is written what an outcome inherits: all (trace context, CloudEvents, the producer's own) but ours.
+
+    Gives the bytes that it takes on the wire at most.
+    """
+    most = 0
+    for header in given:
+        name, value = header
+        if name not in _WRITTEN:
+            written.append(header)
+            most += 4 * len(name) + _FRAME_BYTES + (len(value) if value else 0)
+    return most
+
+
 def carried(headers: Headers) -> list[tuple[str, bytes | None]]:
-    """The headers that an outcome inherits: all (trace context, CloudEvents, the producer's own) but ours."""
-    return [h for h in headers if h[0] not in _WRITTEN]
+    """The headers that an outcome inherits, alone."""
+    inherited: list[tuple[str, bytes | None]] = []
+    inherit(inherited, headers)
+    return inherited
 
 
 def text(headers: Headers, name: str) -> str:
-    """A header as text; empty if it is missing, null or no text."""
+    """A header as text; empty if it is missing, null, no text or longer than any of ours."""
     for given, value in reversed(headers):
         if given == name:
-            return (value or b"").decode("utf-8", "replace")
+            return "" if value is None or len(value) > _LONGEST_TEXT else value.decode("utf-8", "replace")
     return ""
 
 

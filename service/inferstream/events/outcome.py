@@ -27,6 +27,7 @@ class Cause(StrEnum):
     UNKNOWN_SCHEMA = "unknown_schema"
     MALFORMED = "malformed"
     INVALID = "invalid"
+    CARD_NUMBER = "card_number"
     UNUSABLE_FEATURES = "unusable_features"
     TASK_FAILED = "task_failed"
     OUTCOME_TOO_LARGE = "outcome_too_large"

@@ -1,6 +1,7 @@
 """Foreign bytes and texts as people can look at them: shown, never trusted."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgpack
@@ -8,7 +9,8 @@ import msgpack
 from inferstream.events import dead_letter, headers
 from inferstream.events.headers import Headers
 
-_MAX_BYTES = 65_536
+_MAX_BYTES = 2**20
+_MAX_ELEMENTS = 65_536  # of one array or map
 _PREVIEW_BYTES = 24
 _HIDDEN = "(hidden, --show-data)"
 # By whole names: a prefix would let through what others write under it. Of Kafka Connect's names the message is left
@@ -34,14 +36,15 @@ def schemaless(value: bytes | None, content_type: str, preview_bytes: int = _PRE
     """What the bytes hold as far as can be told without a schema, else how they begin."""
     if value is None:
         return None
+    if len(value) > _MAX_BYTES:
+        return _preview(value, preview_bytes)
     try:
         if content_type.startswith("application/json"):
             return json.loads(value)
-        if len(value) <= _MAX_BYTES:
-            return msgpack.unpackb(value, raw=False, strict_map_key=False)
+        limits = {"max_array_len": _MAX_ELEMENTS, "max_map_len": _MAX_ELEMENTS, "max_ext_len": 0}
+        return msgpack.unpackb(value, raw=False, strict_map_key=False, object_pairs_hook=_text_keys, **limits)
     except Exception:  # any bytes may come: what cannot be read is shown as bytes
         return _preview(value, preview_bytes)
-    return _preview(value, preview_bytes)
 
 
 def printable(text: str) -> str:
@@ -63,6 +66,17 @@ def header_text(value: bytes | None) -> str:
 def shown_headers(given: Headers, show_data: bool) -> dict[str, str]:
     """Headers as text. A producer's own may hold personal data: by name only, unless asked."""
     return {name: header_text(value) if show_data or name in _TECHNICAL else _HIDDEN for name, value in given}
+
+
+def _text_keys(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+    """As JSON has them; msgpack's may be anything, and maps again."""
+    return {_key(key): value for key, value in pairs}
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    return repr(key) if isinstance(key, (int, float, bytes, type(None))) else f"({type(key).__name__})"
 
 
 def _preview(value: bytes, preview_bytes: int) -> str:

@@ -10,7 +10,9 @@ from inferstream.pipeline.interfaces import Clock, Source
 from inferstream.pipeline.observe.traces import Tracer
 from inferstream.signals import Signals
 
-_CHUNK = 256  # records handled before the loop gets its turn: a few milliseconds at most
+_CHUNK = 256  # records handled before the loop gets its turn
+_TURN = 0.003  # seconds after which it gets it in any case: what hostile records cost is cut by it
+_NEARLY = 0.5  # of a turn; who has had so much begins nothing new
 _TAKE_TIMEOUT = 0.2  # seconds; also how soon a stop is noticed on an idle topic
 
 
@@ -65,25 +67,36 @@ class Consume:
                 await self._hand_on(taken)
 
     async def _hand_on(self, taken: Sequence[Slice]) -> None:
-        """Decode what was taken. Partitions share a batch, so it is submitted as a whole, or in chunks if large."""
+        """Decode what was taken. Partitions share a batch, so it is submitted as a whole, or in parts if it is much."""
         waiting: list[Event] = []
+        began = self._clock.monotonic()
         for chunk in _chunks(taken):
             if self._stopping or not self._commit.track(chunk):
                 continue
             self._records.add(len(chunk.records))
             self._stage.observe(self._age(chunk), len(chunk.records))
-            events, skipped = self._decode.slice_events(chunk)
-            self._traces.taken(events)
-            if skipped:
-                self._commit.settle_offsets(chunk.partition, chunk.epoch, skipped)
-            waiting += events
-            if len(waiting) >= _CHUNK:
-                self._submit(waiting)
-                waiting = []
-                await asyncio.sleep(0)
-                await self._commit.until_unsettled_below(self._max_unsettled)
+            left: Slice | None = chunk
+            while left is not None:
+                left = self._take_part(left, waiting, began + _TURN)
+                is_long = self._clock.monotonic() - began > _TURN * _NEARLY
+                if left is not None or is_long or len(waiting) >= _CHUNK:
+                    self._submit(waiting)
+                    waiting = []
+                    await asyncio.sleep(0)
+                    began = self._clock.monotonic()
+            await self._commit.until_unsettled_below(self._max_unsettled)
         if waiting:
             self._submit(waiting)
+
+    def _take_part(self, chunk: Slice, waiting: list[Event], until: float) -> Slice | None:
+        """Decode as much of the chunk as there is time for; what is left of it."""
+        events, skipped = self._decode.slice_events(chunk, until)
+        self._traces.taken(events)
+        if skipped:
+            self._commit.settle_offsets(chunk.partition, chunk.epoch, skipped)
+        waiting += events
+        done = len(events) + len(skipped)
+        return Slice(chunk.partition, chunk.epoch, chunk.records[done:]) if done < len(chunk.records) else None
 
     def _age(self, chunk: Slice) -> float:
         """Seconds from the record's timestamp until it was taken, of the one in the middle."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from inferstream.events import detail
 from inferstream.events.envelope import Event, Verdict
 from inferstream.events.outcome import Cause, Status
 from inferstream.tasks.task import Unusable, WrongTensor
@@ -21,7 +22,9 @@ def isolate(events: Sequence[Event], work: Callable[[slice], T], stage: str) -> 
 def _halve(events: Sequence[Event], rows: slice, work: Callable[[slice], T], stage: str) -> list[tuple[slice, T]]:
     try:
         return [(rows, work(rows))]
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # `SystemExit` too: a task does not end the service
         if rows.stop - rows.start <= 1:
             for event in events[rows]:
                 event.verdict = _verdict(error, stage)
@@ -31,8 +34,8 @@ def _halve(events: Sequence[Event], rows: slice, work: Callable[[slice], T], sta
     return first + _halve(events, slice(middle, rows.stop), work, stage)
 
 
-def _verdict(error: Exception, stage: str) -> Verdict:
+def _verdict(error: BaseException, stage: str) -> Verdict:
     if isinstance(error, Unusable):
-        return Verdict(Status.DEAD_LETTERED, Cause.INVALID, stage, str(error))
-    why = str(error) if isinstance(error, WrongTensor) else type(error).__name__
+        return Verdict(Status.DEAD_LETTERED, Cause.INVALID, stage, detail.of_task(error))
+    why = detail.of_task(error) if isinstance(error, WrongTensor) else type(error).__name__
     return Verdict(Status.DEAD_LETTERED, Cause.TASK_FAILED, stage, f"the task's code failed on this event ({why})")

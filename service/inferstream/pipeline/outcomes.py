@@ -22,6 +22,7 @@ from inferstream.events.dead_letter import (
 )
 from inferstream.events.envelope import Event, Provenance, Verdict
 from inferstream.events.outcome import SCHEMA, Cause, Outcome, Source, Status, Times, outcome_id
+from inferstream.events.withheld import Withheld
 from inferstream.pipeline.interfaces import OutRecord
 from inferstream.tasks import Task
 
@@ -109,9 +110,13 @@ class OutcomeWriter:
             key, inherited = record.key, record.headers
             if event.trace is not None:
                 inherited = trace_context.replaced(inherited, event.trace.context)
-            out = OutRecord(key, value, [*own, (headers.OUTCOME_ID, id_.encode())], now_ms)
-            if inherited or len(value) + (0 if key is None else len(key)) > limit - _OWN_BYTES:
-                fitting = _within(limit, _inheriting(out, inherited))
+            described: list[tuple[str, bytes | None]] = [*own, (headers.OUTCOME_ID, id_.encode())]
+            most = _OWN_BYTES + len(value) + (0 if key is None else len(key))
+            if inherited:
+                most += headers.inherit(described, inherited)
+            out = OutRecord(key, value, described, now_ms)
+            if most > limit:
+                fitting = _within(limit, out)
                 if fitting is None:
                     event.verdict = REFUSED
                     fitting = self._unanswered(event, id_, limit, now, now_ms)
@@ -174,6 +179,8 @@ class LetterWriter:
         # The original's time, unless brokers would refuse it (KIP-937) or have; it is in a header in any case.
         is_usable = 0 <= record.timestamp <= now_ms + _HOUR_MS and verdict is not REFUSED
         at_ms = record.timestamp if is_usable else now_ms
+        if isinstance(record, Withheld):
+            added += record.omitted
         return _letter_within(limit, OutRecord(record.key, record.value, added, at_ms), len(record.headers))
 
 
@@ -188,8 +195,11 @@ def reader_of_ids(task: Task) -> Callable[[Any], str | None]:
         return attribute
 
     def read(payload: Any) -> str | None:
-        found = payload.get(name) if isinstance(payload, dict) else attribute(payload)
-        return found if found.__class__ is str or found is None else str(found)
+        try:
+            found = payload.get(name) if isinstance(payload, dict) else attribute(payload)
+            return found if found.__class__ is str or found is None else str(found)
+        except Exception:  # a payload of an open type may be anything; the outcome is told by its own id as well
+            return None
 
     return read
 
@@ -237,12 +247,14 @@ def _letter_within(limit: int, letter: OutRecord, inherited: int) -> OutRecord:
     """Leave out as little of the original as makes the letter fit: the body, its headers, its key; and say so."""
     if letter.size_bytes() <= limit:
         return letter
-    omitted = (BODY_OMITTED, str(len(letter.value or b"")).encode())
-    letter = replace(letter, value=None, headers=[*letter.headers, omitted])
+    if letter.value is not None:
+        omitted = (BODY_OMITTED, str(len(letter.value)).encode())
+        letter = replace(letter, value=None, headers=[*letter.headers, omitted])
     if letter.size_bytes() <= limit:
         return letter
-    ours = [h for h in letter.headers if h[0].startswith(PREFIXES)]
-    letter = replace(letter, headers=[*ours, (HEADERS_OMITTED, str(inherited).encode())])
+    if inherited:
+        ours = [h for h in letter.headers if h[0].startswith(PREFIXES)]
+        letter = replace(letter, headers=[*ours, (HEADERS_OMITTED, str(inherited).encode())])
     if letter.size_bytes() <= limit or letter.key is None:
         return letter
     omitted = (KEY_OMITTED, str(len(letter.key)).encode())

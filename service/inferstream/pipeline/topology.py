@@ -325,4 +325,5 @@ def _decoding(task: Task, settings: PipelineSettings) -> Decoding:
         settings.tombstones,
         settings.max_event_bytes,
         frozenset(name for name, c in settings.classes.items() if c.on_miss == "score_late"),
+        settings.refuse_card_numbers,
     )

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 _PIN = "pin"
 _NONE = "-"
+_MOST_DIGITS = 18
 
 
 class Pin(NamedTuple):
@@ -26,7 +27,11 @@ def pin_note(pin: Pin) -> str:
 def read_pin(note: str | None) -> Pin | None:
     """What the note says; None if there is none, or none of ours."""
     word, *rest = (note or "").split(" ", 4)
-    if word != _PIN or len(rest) != 4 or not rest[2].isdigit():
+    if word != _PIN or len(rest) != 4 or not _is_number(rest[2]):
         return None
     version, previous, resumed, model = rest
     return Pin(model, version.strip(_NONE), previous.strip(_NONE), int(resumed))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS

@@ -211,6 +211,9 @@ class _Window:
                 self._runs.appendleft((oldest, length - gone))
 
 
+_MOST_DIGITS = 18
+
+
 class Held(NamedTuple):
     """What the note of a quarantined partition says."""
 
@@ -234,6 +237,6 @@ def read_notes(notes: Mapping[int, str]) -> dict[int, Held]:
     for partition, note in notes.items():
         word, _, rest = note.partition(" ")
         since, _, reason = rest.partition(" ")
-        if word == _HELD and since.isdigit():
+        if word == _HELD and since.isascii() and since.isdigit() and len(since) <= _MOST_DIGITS:
             found[partition] = Held(int(since), reason)
     return found

@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-CARD, SECRET = "[card]", "[secret]"
+from inferstream.events import cards
 
-_DIGITS = re.compile(r"(?<![\d])\d(?:[ .\-]?\d){12,18}(?![\d])")
+CARD, SECRET = cards.MASK, "[secret]"
+
 _NAMES = re.compile(
     r"pass(word|wd|phrase)?$|secret|token|credential|authorization|cookie|api_?key|private_?key|control_?key"
     r"|^pan$|card_?number|cvv|cvc|iban|payload|features$",
@@ -40,7 +41,7 @@ def text(value: str) -> str:
     """Text without card numbers and without what follows `password=`."""
     if "=" in value or ":" in value:
         value = _PAIRS.sub(rf"\1\2{SECRET}", value)
-    return _DIGITS.sub(lambda found: CARD if _is_card(found[0]) else found[0], value)
+    return cards.masked(value)
 
 
 def processor(logger: object, method: str, entry: MutableMapping[str, Any]) -> dict[str, Any]:
@@ -54,10 +55,3 @@ def _key(key: Any) -> Any:
 
 def _is_secret(key: Any) -> bool:
     return isinstance(key, str) and _NAMES.search(key) is not None
-
-
-def _is_card(found: str) -> bool:
-    """The check digit of ISO/IEC 7812 (Luhn)."""
-    digits = [int(character) for character in reversed(found) if character.isdigit()]
-    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
-    return len(set(digits)) > 1 and (sum(digits[::2]) + sum(doubled)) % 10 == 0

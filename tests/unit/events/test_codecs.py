@@ -40,3 +40,10 @@ def test_an_unknown_codec_is_refused_with_the_known_ones() -> None:
 def test_content_types_are_distinct() -> None:
     types = [codec.content_type for codec in codecs.installed().values()]
     assert sorted(types) == ["application/json", "application/msgpack"]
+
+
+def test_extension_types_are_refused() -> None:
+    extended = msgpack.packb({"id": "a", "values": [1.0, 2.0, 3.0], "x": msgpack.ExtType(7, b"anything")})
+    assert codecs.MSGPACK.decoder(Reading)(extended).id == "a"  # of an unknown field nothing is made
+    with pytest.raises(ValueError, match="extension types"):
+        codecs.MSGPACK.decoder(dict)(extended)

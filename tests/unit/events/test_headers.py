@@ -49,3 +49,13 @@ def test_plain_digits_are_a_time(number: int) -> None:
 def test_any_bytes_are_a_time_or_none(raw: bytes) -> None:
     parsed = headers.parse_ms(raw)
     assert parsed is None or parsed >= 0
+
+
+def test_more_headers_than_are_taken_are_not_read() -> None:
+    many = [("slo-ms", b"1")] * (headers.MOST + 1)
+    assert headers.read(many) is headers.TOO_MANY
+    assert headers.read(many[1:]).slo_ms == b"1"
+
+
+def test_a_text_longer_than_any_of_ours_is_none() -> None:
+    assert headers.text([("dlq-original-topic", b"t" * 1_000_000)], "dlq-original-topic") == ""

@@ -1,5 +1,8 @@
 """tail shows outcomes, dead letters and foreign records, and no personal data unless asked."""
 
+import json
+
+import msgpack
 import msgspec
 import pytest
 
@@ -94,3 +97,14 @@ def test_headers_of_a_producer_are_shown_by_name_only() -> None:
     assert "Jane" not in str(shown)
     assert (shown["customer"], shown["outcome-id"]) == ("(hidden, --show-data)", "g/t/0/1")
     assert describe(found, True)["headers"]["customer"] == "Jane"
+
+
+def test_maps_whose_keys_are_maps_are_shown_without_writing_them_out() -> None:
+    """Each level quoted in the next would take twice the memory of the one below it."""
+    nested = b"\x81" * 200 + b"\xa1k" + b"\x01" * 200
+    assert len(str(schemaless(nested, "application/msgpack"))) < 100
+
+
+def test_keys_that_json_does_not_have_are_shown_as_text() -> None:
+    shown = schemaless(msgpack.packb({b"raw": 1, 7: 2, None: 3, "text": 4}), "application/msgpack")
+    assert json.loads(json.dumps(shown)) == {"b'raw'": 1, "7": 2, "None": 3, "text": 4}

@@ -61,10 +61,17 @@ class World:
         )
         return Pipeline(route, self.task, self.settings, Timing(commit_interval, 1.0, 0.05), ports)
 
-    def write(self, value: bytes | None, partition: int = 0, *headers: tuple[str, bytes], age_ms: int = 0) -> None:
+    def write(
+        self,
+        value: bytes | None,
+        partition: int = 0,
+        *headers: tuple[str, bytes],
+        age_ms: int = 0,
+        key: bytes | None = b"key",
+    ) -> None:
         """An event comes in."""
         timestamp = int(time.time() * 1000) - age_ms
-        self.broker.append("in", partition, OutRecord(b"key", value, list(headers), timestamp))
+        self.broker.append("in", partition, OutRecord(key, value, list(headers), timestamp))
 
     def write_readings(self, count: int, partition: int = 0) -> None:
         """Good events, told apart by their id."""

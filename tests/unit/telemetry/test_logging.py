@@ -10,15 +10,6 @@ from inferstream.settings import LogSettings
 from inferstream.telemetry.logging import RateLimit, configure
 
 
-@pytest.fixture(autouse=True)
-def _restore() -> object:
-    root = logging.getLogger()
-    before = root.handlers, root.level
-    yield
-    root.handlers, root.level = before
-    structlog.reset_defaults()
-
-
 def test_json_lines_carry_event_level_time_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
     configure(LogSettings(format="json", level="info"))
     log = structlog.get_logger()

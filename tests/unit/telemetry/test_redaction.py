@@ -5,28 +5,10 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.cards import card, written
 
 from inferstream.telemetry import redaction
 from inferstream.telemetry.redaction import CARD, SECRET, redact
-
-
-def card(rng: random.Random) -> str:
-    """A number as issuers give them, its check digit included."""
-    prefix = rng.choice(["4", "51", "55", "2221", "34", "37", "6011", "3528", "62", "5018"])
-    length = {"34": 15, "37": 15, "5018": rng.randint(13, 19), "62": rng.randint(16, 19)}.get(prefix, 16)
-    body = prefix + "".join(rng.choice("0123456789") for _ in range(length - len(prefix) - 1))
-    total = 0
-    for place, digit in enumerate(reversed(body)):
-        value = int(digit) * (2 if place % 2 == 0 else 1)
-        total += value - 9 if value > 9 else value
-    return body + str(-total % 10)
-
-
-def written(number: str, rng: random.Random) -> str:
-    """With the separators people use."""
-    separator = rng.choice(["", " ", "-", "."])
-    return separator.join(number[i : i + 4] for i in range(0, len(number), 4))
-
 
 WRAPPINGS = [
     "{}",

@@ -1,25 +1,14 @@
 """`inferstream run` with and without workers."""
 
-import logging
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from inferstream.cli import app
 from inferstream.settings import Settings
-
-
-@pytest.fixture(autouse=True)
-def _restore() -> Iterator[None]:
-    root = logging.getLogger()
-    before = root.handlers, root.level
-    yield
-    root.handlers, root.level = before
-    structlog.reset_defaults()
 
 
 @pytest.fixture

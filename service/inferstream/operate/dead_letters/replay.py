@@ -102,7 +102,7 @@ class Choice:
         if letter.record in self._progress and not self._plan.again:
             return "replayed before (--again sends them once more)"
         if not letter.is_whole:
-            return "not whole: the dead-letter topic could not hold them"
+            return "not whole: something of them was too large, or must not be kept"
         if letter.replays >= self._plan.max_replays:
             return f"came back after {self._plan.max_replays} replays or more (--max-replays)"
         if letter.topic != self._topic or letter.partition >= self._partitions:

@@ -34,30 +34,43 @@ def _from_bytes(spec: TensorSpec, given: Raw, wanted: np.dtype[Any]) -> Array:
 
 
 def _from_lists(spec: TensorSpec, given: list[Any], wanted: np.dtype[Any]) -> Array:
-    types = _types(given)
-    if types - {list} - _TYPES[wanted.kind]:  # before numpy sees them: it reads "1" as a number, and cuts 1.5 to 1
+    elements, shape = _elements(spec, given)
+    if set(map(type, elements)) - _TYPES[wanted.kind]:  # before numpy sees them: it reads "1" as a number, 1.5 as 1
         raise _unusable(spec, f"must hold nothing but {_WORDS[wanted.kind]}")
+    if wanted.kind == "O":
+        array = np.empty(len(elements), object)
+        array[:] = [element.encode() if isinstance(element, str) else element for element in elements]
+        return array.reshape(shape)
     try:
         with np.errstate(over="ignore"):  # what becomes infinite is noticed as such
-            array = np.array(given, wanted)
+            return np.array(elements, wanted).reshape(shape)
     except OverflowError:
         raise _unusable(spec, f"holds a number that {spec.datatype} has no room for") from None
-    except ValueError:
-        raise _ragged(spec) from None
-    if wanted.kind != "O":
-        return array
-    flat = array.ravel()
-    for at, element in enumerate(flat):
-        if isinstance(element, list):
+
+
+def _elements(spec: TensorSpec, given: list[Any]) -> tuple[list[Any], list[int]]:
+    """What nested lists hold, and their shape. No more of them is looked at than fits what is declared."""
+    shape = _outline(given, len(spec.shape))
+    if not fits(shape, spec.shape):
+        raise _unusable(spec, f"has shape {shape}, wanted is {list(spec.shape)}")
+    level = given
+    for size in shape[1:]:
+        if not all(part.__class__ is list and len(part) == size for part in level):
             raise _ragged(spec)
-        flat[at] = element.encode() if isinstance(element, str) else element
-    return flat.reshape(array.shape)
+        level = [element for part in level for element in part]
+    if any(element.__class__ is list for element in level):
+        raise _ragged(spec)
+    return level, shape
 
 
-def _types(given: list[Any]) -> set[type]:
-    """The types of what is in nested lists, `list` among them."""
-    types: set[type] = set(map(type, given))
-    return types.union(*map(_types, given)) if types == {list} else types
+def _outline(given: list[Any], rank: int) -> list[int]:
+    """The shape, going by the first of each list; of what is nested deeper than that one axis more."""
+    shape: list[int] = []
+    part: Any = given
+    while isinstance(part, list) and len(shape) <= rank:
+        shape.append(len(part))
+        part = part[0] if part else None
+    return shape
 
 
 def _ragged(spec: TensorSpec) -> Unusable:

@@ -1,5 +1,6 @@
 """The task: the tensors that the pipeline's options declare, checked on the way in and handed on as they come out."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -10,6 +11,8 @@ import numpy as np
 from inferstream.tasks.task import DTYPES, Task, Tensors, TensorSpec, Unusable
 from inferstream.tasks.tensor.arrays import to_array, to_lists, to_raw
 from inferstream.tasks.tensor.event import SCHEMA, Raw, TensorEvent
+
+_FEW = 256  # elements of a row; lists of more take their time
 
 
 class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +64,7 @@ class TensorTask(Task):
         # Other tasks know their tensors as a class; this one by its options.
         vars(self)["inputs"] = tuple(TensorSpec(n, d.datatype, d.shape) for n, d in options.inputs.items())
         vars(self)["outputs"] = tuple(TensorSpec(n, d.datatype, d.shape) for n, d in options.outputs.items())
+        vars(self)["off_loop"] = any(-1 in d.shape or math.prod(d.shape) > _FEW for d in options.inputs.values())
 
     def tensors(self, events: Sequence[TensorEvent]) -> Tensors:
         """Raises Unusable for an event whose tensors are not as declared; for several of different shapes, too."""

@@ -1,0 +1,23 @@
+"""Card numbers as issuers give them and as people write them."""
+
+import random
+
+_LENGTHS = {"34": (15, 15), "37": (15, 15), "5018": (13, 19), "62": (16, 19)}
+
+
+def card(rng: random.Random) -> str:
+    """A number of one of the networks, its check digit included."""
+    prefix = rng.choice(["4", "51", "55", "2221", "34", "37", "6011", "3528", "62", "5018"])
+    length = rng.randint(*_LENGTHS.get(prefix, (16, 16)))
+    body = prefix + "".join(rng.choice("0123456789") for _ in range(length - len(prefix) - 1))
+    total = 0
+    for place, digit in enumerate(reversed(body)):
+        value = int(digit) * (2 if place % 2 == 0 else 1)
+        total += value - 9 if value > 9 else value
+    return body + str(-total % 10)
+
+
+def written(number: str, rng: random.Random) -> str:
+    """With the separators people use."""
+    separator = rng.choice(["", " ", "-", "."])
+    return separator.join(number[i : i + 4] for i in range(0, len(number), 4))
