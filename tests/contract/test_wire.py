@@ -114,7 +114,11 @@ def _offset(outcome: StoredRecord) -> int:
 
 
 async def written(
-    task: FraudTask, model: Model, events: Sequence[OutRecord], on_miss: OnMiss = "fallback"
+    task: FraudTask,
+    model: Model,
+    events: Sequence[OutRecord],
+    on_miss: OnMiss = "fallback",
+    refuse_card_numbers: bool = False,
 ) -> list[Written]:
     """Run these events through a pipeline and pair each with what was written for it."""
     broker = FakeBroker({"transactions": 1, "outcomes": 1, "dead-letters": 1})
@@ -122,7 +126,8 @@ async def written(
     route = Route("fraud", "fraud", "group", "transactions", "outcomes", "dead-letters", 1)
     clock = FakeClock()
     ports = Ports(FakeSource(broker, "transactions", "group"), sink, [model], None, clock, Signals())
-    pipeline = Pipeline(route, task, PipelineSettings(max_event_bytes=8_000, on_miss=on_miss), Timing(0.01, 1.0), ports)
+    settings = PipelineSettings(max_event_bytes=8_000, on_miss=on_miss, refuse_card_numbers=refuse_card_numbers)
+    pipeline = Pipeline(route, task, settings, Timing(0.01, 1.0), ports)
     for each in events:
         broker.append("transactions", 0, each)
     running = asyncio.create_task(pipeline.run())
@@ -191,6 +196,9 @@ class Everything:
             cls.made.update(zip(EVENTS, await written(Treacherous(), Model(), list(EVENTS.values())), strict=True))
             cls.made.update(zip(["rules"], await written(FraudTask(), Model(False), [event(good())]), strict=True))
             cls.made.update(zip(["nobody"], await written(Mute(), Model(False), [event(good())]), strict=True))
+            card = event(good(card_id="4111 1111 1111 1111"))
+            refused = await written(FraudTask(), Model(), [card], refuse_card_numbers=True)
+            cls.made.update(zip(["card number"], refused, strict=True))
             for name, (model, missed) in MISSED.items():
                 cls.made.update(zip([name], await written(FraudTask(), model, [missed], "dead_letter"), strict=True))
         return cls.made
