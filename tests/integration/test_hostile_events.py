@@ -158,8 +158,8 @@ async def told(bench: Bench, service: ServiceProcess, environ: dict[str, str]) -
         "dlq": ["dlq", "--json"],
         "dlq in words": ["dlq", "--limit", "2000"],
         "audit": ["audit"],
-        "tail": ["tail", "--from-beginning", "--count", "300"],
-        "tail of letters": ["tail", "--topic", topic, "--from-beginning", "--count", "300", "--json"],
+        "tail": ["tail", "--from-beginning", "--count", "100"],
+        "tail of letters": ["tail", "--topic", topic, "--from-beginning", "--count", "100", "--json"],
         "replay": ["replay", "--dry-run"],
     }
     said = {name: await command(bench, environ, *arguments) for name, arguments in commands.items()}

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgpack
 
-from inferstream.events import dead_letter, headers
+from inferstream.events import cards, dead_letter, headers
 from inferstream.events.headers import Headers
 
 _MAX_BYTES = 2**20
 _MAX_ELEMENTS = 65_536  # of one array or map
+_DEPTH = 16
 _PREVIEW_BYTES = 24
 _HIDDEN = "(hidden, --show-data)"
 # By whole names: a prefix would let through what others write under it. Of Kafka Connect's names the message is left
@@ -48,8 +49,21 @@ def schemaless(value: bytes | None, content_type: str, preview_bytes: int = _PRE
 
 
 def printable(text: str) -> str:
-    """What a producer chose must not steer the terminal or begin a line of its own."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """What a producer chose must not steer the terminal or begin a line of its own, nor show a card number."""
+    return cards.masked("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+
+
+def masked(value: Any, depth: int = 0) -> Any:
+    """What bytes hold, without card numbers in its texts; what is nested deep is cut off."""
+    if isinstance(value, str):
+        return cards.masked(value)
+    if not isinstance(value, (dict, list)):
+        return value
+    if depth >= _DEPTH:
+        return "…"
+    if isinstance(value, dict):
+        return {cards.masked(str(key)): masked(one, depth + 1) for key, one in value.items()}
+    return [masked(one, depth + 1) for one in value]
 
 
 def header_text(value: bytes | None) -> str:
@@ -65,7 +79,11 @@ def header_text(value: bytes | None) -> str:
 
 def shown_headers(given: Headers, show_data: bool) -> dict[str, str]:
     """Headers as text. A producer's own may hold personal data: by name only, unless asked."""
-    return {name: header_text(value) if show_data or name in _TECHNICAL else _HIDDEN for name, value in given}
+    if show_data:
+        return {name: header_text(value) for name, value in given}
+    return {
+        cards.masked(name): cards.masked(header_text(value)) if name in _TECHNICAL else _HIDDEN for name, value in given
+    }
 
 
 def _text_keys(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.text import Text
 from inferstream.events import dead_letter, headers
 from inferstream.events.envelope import Record
 from inferstream.kafka import Reader
-from inferstream.operate.foreign import header_text, printable, schemaless, shown_headers
+from inferstream.operate.foreign import header_text, masked, printable, schemaless, shown_headers
 from inferstream.operate.pipelines import choose
 from inferstream.settings import Settings
 
@@ -63,7 +63,8 @@ def describe(record: Record, show_data: bool) -> dict[str, Any]:
         "bytes": None if record.value is None else len(record.value),
     }
     if headers.OUTCOME in given or headers.OUTCOME_PART in given or show_data:
-        described["value"] = schemaless(record.value, given.get(headers.CONTENT_TYPE, ""))
+        value = schemaless(record.value, given.get(headers.CONTENT_TYPE, ""))
+        described["value"] = value if show_data else masked(value)
     return described
 
 
@@ -78,7 +79,8 @@ def line(record: Record, show_data: bool) -> Text:
     if dead_letter.CAUSE in given:
         why = [header_text(given.get(name, b"")) for name in (dead_letter.CAUSE, dead_letter.STAGE, dead_letter.DETAIL)]
         source = header_text(given.get(dead_letter.OUTCOME_ID, b""))
-        text.append(f"{source} ").append(why[0], "magenta").append(f" in {why[1]}: {why[2]}")
+        text.append(printable(f"{source} ")).append(printable(why[0]), "magenta")
+        text.append(printable(f" in {why[1]}: {why[2]}"))
     else:
         text.append(f"{'no value' if record.value is None else f'{len(record.value)} bytes'}")
     if show_data:

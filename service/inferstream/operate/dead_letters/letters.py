@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from inferstream.errors import ContractMismatch, SettingsError
-from inferstream.events import dead_letter, headers
+from inferstream.events import cards, dead_letter, headers
 from inferstream.events.envelope import Record
 from inferstream.events.outcome import Cause
 from inferstream.kafka import Admin, Reader
@@ -141,7 +141,7 @@ def read_letter(record: Record) -> Letter | None:
         given.get(dead_letter.DETAIL, ""),
         given.get(dead_letter.ATTEMPTS, ""),
         dead_letter.replays(record.headers),
-        given.get(headers.CE_ID, ""),
+        cards.masked(given.get(headers.CE_ID, "")),
         dead_letter.has_source(record.headers) and not any(name in given for name in _OMITTED),
     )
 
