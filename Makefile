@@ -121,6 +121,7 @@ chart: $(READY) ## what the Helm chart takes from the code, made anew
 	$(BIN)/python -m helm.generate
 
 kube: $(READY) ## the chart on a real API server: that of KUBECONFIG, else one that the script CONTROL_PLANE starts
+	@test -n "$(KUBECONFIG)$(CONTROL_PLANE)" || { echo "no API server: set KUBECONFIG (the chart is then installed there, in namespaces of its own), or CONTROL_PLANE to a script that starts one (tests/helm/control_plane.py says what it is given)"; exit 1; }
 	INFERSTREAM_REQUIRE=kube,helm INFERSTREAM_KUBECONFIG="$(KUBECONFIG)" $(BIN)/pytest -q tests/helm/test_kube.py $(ARGS)
 
 kube-rolling: $(READY) ## its pods as processes, upgraded and scaled under load: root, Java, Maven, CONTROL_PLANE; ten minutes

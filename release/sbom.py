@@ -107,3 +107,4 @@ def _requirements(name: str, extras: set[str]) -> list[Requirement]:
 
 if __name__ == "__main__":
     BILL.write_text(text())
+    print(f"{BILL.relative_to(ROOT)}: {len(json.loads(BILL.read_text())['components'])} components")

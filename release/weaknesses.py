@@ -90,7 +90,10 @@ def complaints(users: Users, answers: Iterable[dict[str, Any]], known: Iterable[
     """What must be seen to, a line each. Raises Unanswered where the service knew of no package at all."""
     answered = {(answer["name"], answer["version"]): answer["vulns"] for answer in answers if "version" in answer}
     if not answered:
-        raise Unanswered(f"the vulnerability service knew of none of {len(users)} packages: it was not reached")
+        raise Unanswered(
+            f"the vulnerability service knew of none of {len(users)} packages: it was not reached. "
+            "The index that pip is set to is asked; `-s osv` asks osv.dev instead"
+        )
     found = [f"{name} {version}: the service could not look it up" for name, version in sorted(users.keys() - answered)]
     unused = {entry: f"accepted {entry.id} of {entry.package}: no lock has it any more; remove it" for entry in known}
     for package, weaknesses in sorted(answered.items()):

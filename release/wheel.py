@@ -75,3 +75,4 @@ if __name__ == "__main__":
         sys.exit(str(error))
     for name, content in made.items():
         print(f"{sha256(content).hexdigest()}  {name}")
+    print(f"built twice in two places: {len(made)} of {len(made)} files are the same")
