@@ -3,6 +3,7 @@
 import pytest
 from tests.unit.pipeline.world import World, encode, running
 
+from inferstream.events import headers
 from inferstream.signals import Miss, Misses, newest
 from inferstream.signals.misses import KEPT
 
@@ -72,3 +73,17 @@ async def test_an_answer_that_comes_too_late_shows_the_model_took_the_time() -> 
     assert (one.outcome, one.cause) == ("scored", "")
     assert one.late_ms > 0
     assert one.infer_us >= 250_000 > one.queue_us + one.emit_us
+
+
+async def test_no_event_is_later_than_it_is_old() -> None:
+    """Whatever deadline its producer names: 1970, here."""
+    world = World(slo_ms=200)
+    world.signals.misses.keep()
+    deadline = (headers.DEADLINE_UNIX_MS, b"1000")
+    async with running(world.pipeline()):
+        world.write(encode({"id": "x", "values": [1.0, 2.0, 3.0]}), 1, deadline, age_ms=700)
+        await world.until(lambda: world.signals.outcomes.total() == 1)
+    (one,) = world.signals.misses.last()
+    assert (one.outcome, one.cause) == ("expired", "too_late")
+    assert 700 <= one.late_ms < 60_000
+    assert one.late_ms == pytest.approx((one.fetch_us + one.emit_us) / 1_000, abs=1)

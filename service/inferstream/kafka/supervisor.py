@@ -33,6 +33,7 @@ class Supervisor:
         self._latest: AIOKafkaProducer
         self._is_there = asyncio.Event()
         self._replacing: asyncio.Task[None] | None = None
+        self._given_up: AIOKafkaProducer | None = None
         self._unacknowledged: set[asyncio.Future[object]] = set()
         self.on_replaced: Callable[[str], None] = lambda reason: None
         """Called with the reason (see `codes.trouble`) for every producer that is given up."""
@@ -69,7 +70,7 @@ class Supervisor:
         """Begin to replace it; nothing if that was begun already."""
         if broken is not self._producer:
             return
-        self._producer = None
+        self._producer, self._given_up = None, broken
         self._is_there.clear()
         self.on_replaced(reason)
         self._replacing = asyncio.create_task(self._replace(broken, reason))
@@ -79,6 +80,7 @@ class Supervisor:
             # The batches of other partitions are all right: each that comes home need not be sent twice.
             await asyncio.wait(self._unacknowledged, timeout=_GRACE_SECONDS)
         await discard(broken)
+        self._given_up = None
         while self._producer is None:
             try:
                 await self.start(self._settings.request_timeout_ms / 1000)
@@ -90,8 +92,9 @@ class Supervisor:
         if self._replacing is not None:
             self._replacing.cancel()
             await asyncio.wait([self._replacing])
-        if self._producer is not None:
-            await discard(self._producer)
+        for producer in (self._given_up, self._producer):
+            if producer is not None:
+                await discard(producer)
 
 
 async def _until_known(producer: AIOKafkaProducer, topic: str, partition: int) -> None:

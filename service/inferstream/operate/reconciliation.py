@@ -4,9 +4,8 @@ Memory is one byte per offset of the range, and 16 bytes per dead letter and per
 """
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from inferstream.events import dead_letter, headers
 from inferstream.events.envelope import Record
 from inferstream.events.outcome import Status
+from inferstream.operate.digests import Digests, of_letter, of_letters, of_source
 
 _EXPECTED, _ANSWERED, _DEAD, _LETTER = 1, 2, 4, 8
 _EXAMPLES = 10
@@ -96,8 +96,7 @@ class Reconciliation:
         if place is None or partition is None or not partition.begin <= place[1] < partition.end:
             return
         partition.flags[place[1] - partition.begin] |= _LETTER
-        if not any(name == dead_letter.BODY_OMITTED for name, _ in record.headers):
-            partition.letters.add(place[1], _digest(record))
+        partition.letters.add(place[1], of_letter(record))
 
     def input(self, record: Record) -> None:
         """A record of the input topic."""
@@ -109,14 +108,12 @@ class Reconciliation:
             partition.flags[index] |= _EXPECTED
         else:
             partition.has_tombstones = True
-        if partition.flags[index] & _LETTER:
-            digest = _digest(record)
-            if any(each != digest for each in partition.letters.of(record.offset)):
-                self._problem("dead_letter_altered", f"{self._id(record)}: key or value differ from the original's")
+        if partition.flags[index] & _LETTER and not of_letters(record) >= set(partition.letters.of(record.offset)):
+            self._problem("dead_letter_altered", f"{self._id(record)}: key or value differ from the original's")
         if source := dead_letter.source_of(record.headers):
             self._replayed += 1
             named = partition.sources.of(record.offset)
-            if partition.flags[index] & _ANSWERED and (not named or any(each != _source(source) for each in named)):
+            if partition.flags[index] & _ANSWERED and (not named or any(each != of_source(source) for each in named)):
                 self._problem("source_not_named", f"{self._id(record)} was replayed, its outcome does not say so")
 
     def report(self) -> Report:
@@ -143,7 +140,7 @@ class Reconciliation:
         if not is_first:
             self._repeat(1, id_)
         if source := dead_letter.source_of(record.headers):
-            partition.sources.add(offset, _source(source))
+            partition.sources.add(offset, of_source(source))
         if status not in self._by_status:
             self._problem("unknown_outcome", f"{id_} says '{status}'")
             return
@@ -218,32 +215,10 @@ class _Partition:
     def __init__(self, begin: int, end: int, floor: int) -> None:
         self.begin, self.end, self.floor = begin, end, floor
         self.flags = bytearray(max(0, end - begin))
-        self.letters, self.sources = _Digests(), _Digests()
+        self.letters, self.sources = Digests(), Digests()
         self.aged = _Spans()
         self.inputs = 0
         self.has_tombstones = False
-
-
-class _Digests:
-    """Digests by offset, several may have the same. Added all, then asked."""
-
-    def __init__(self) -> None:
-        self._offsets, self._digests = array("q"), array("Q")
-        self._is_sorted = True
-
-    def add(self, offset: int, digest: int) -> None:
-        self._is_sorted = self._is_sorted and (not self._offsets or self._offsets[-1] <= offset)
-        self._offsets.append(offset)
-        self._digests.append(digest)
-
-    def of(self, offset: int) -> list[int]:
-        if not self._is_sorted:
-            order = np.argsort(np.frombuffer(self._offsets, np.int64), kind="stable")
-            self._offsets = array("q", np.frombuffer(self._offsets, np.int64)[order].tobytes())
-            self._digests = array("Q", np.frombuffer(self._digests, np.uint64)[order].tobytes())
-            self._is_sorted = True
-        begin = bisect_left(self._offsets, offset)
-        return list(self._digests[begin : bisect_right(self._offsets, offset, begin)])
 
 
 class _Spans:
@@ -286,12 +261,3 @@ class _Spans:
             begin = max(begin, seen_end)
         if begin < end:
             yield begin, end
-
-
-def _digest(record: Record) -> int:
-    key, value = record.key or b"", record.value or b""
-    return int.from_bytes(blake2b(len(key).to_bytes(4, "big") + key + value, digest_size=8).digest(), "big")
-
-
-def _source(named: Mapping[str, str]) -> int:
-    return int.from_bytes(blake2b("\0".join(named.values()).encode(), digest_size=8).digest(), "big")

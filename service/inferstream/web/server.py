@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
@@ -10,7 +10,7 @@ from aiohttp import web
 from inferstream import __version__
 from inferstream.errors import Unavailable
 from inferstream.settings import WebSettings
-from inferstream.web.guard import Guard
+from inferstream.web.guard import MOST_BYTES, Guard
 from inferstream.web.live import STREAM_TYPE, Live
 
 log = structlog.get_logger()
@@ -71,11 +71,8 @@ class WebServer:
         if live is not None:
             app.add_routes(live.routes())
         app.on_response_prepare.append(self._before_answer)
-        # What is sent after the head of a request is not waited for: no request of ours has a body.
-        self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_SECONDS, lingering_time=0
-        )
-        self._guard = Guard(self._handler)
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_CLOSE_SECONDS)
+        self._guard = Guard(self._handler, _HEADERS)
         self._listening: asyncio.Server | None = None
         self.port = 0
 
@@ -104,7 +101,7 @@ class WebServer:
     def _handler(self) -> asyncio.Protocol:
         if self._runner.server is None:
             raise RuntimeError("stopped")
-        return self._runner.server()
+        return _Handler(self._runner.server, self._guard)
 
     async def _before_answer(self, request: web.Request, response: web.StreamResponse) -> None:
         """One request for each connection, so that the guard can time it; and nothing about what we are made of."""
@@ -125,6 +122,31 @@ class WebServer:
     async def _show_metrics(self, _: web.Request) -> web.Response:
         text = await self._metrics()
         return web.Response(body=text.encode(), headers={"Content-Type": self._content_type})
+
+
+class _Handler(web.RequestHandler):
+    """aiohttp's own answer to a head that it cannot read says who made it and repeats the head, in the log too."""
+
+    def __init__(self, server: web.Server, guard: Guard) -> None:
+        # The guard has counted the bytes of the head: one header may be all of it. And what is sent after it is not
+        # waited for: no request of ours has a body.
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]
+            max_line_size=MOST_BYTES,
+            max_field_size=MOST_BYTES,
+            max_headers=MOST_BYTES,
+            lingering_time=0,
+        )
+        self._guard = guard
+
+    def handle_error(self, request: web.BaseRequest, status: int = 500, *more: Any, **named: Any) -> web.StreamResponse:
+        if status != 400:
+            return super().handle_error(request, status, *more, **named)
+        self._guard.refuse(self.transport)
+        self.force_close()  # so that what is given back here finds nobody
+        return web.Response(status=status)
 
 
 def _answer(why_not: str | None) -> web.Response:

@@ -188,6 +188,42 @@ def test_a_letter_without_its_body_is_believed() -> None:
     assert history.report().problems == {}
 
 
+def of_key(text: bytes, size: str = dead_letter.KEY_OMITTED) -> tuple[StoredRecord, StoredRecord]:
+    """The poison with this key, and its letter without one."""
+    original = event(*POISON)._replace(key=text)
+    return original, letter(original, (size, str(len(text)).encode()))._replace(key=None)
+
+
+def bury(history: History, original: StoredRecord, *letters: StoredRecord) -> History:
+    history.inputs = [original if (r.partition, r.offset) == POISON else r for r in history.inputs]
+    history.letters = list(letters)
+    return history
+
+
+def test_a_letter_without_its_key_is_believed_beside_one_that_has_it() -> None:
+    """As `refuse_card_numbers` writes it; the other is from before that was set."""
+    original, bare = of_key(b"4111")
+    assert bury(History(), original, bare, letter(original)).report().problems == {}
+    empty = letter(original, (dead_letter.KEY_OMITTED, b"4"), (dead_letter.BODY_OMITTED, b"1"))
+    assert bury(History(), original, empty._replace(key=None, value=None)).report().problems == {}
+    assert bury(History(), original, letter(original, (dead_letter.HEADERS_OMITTED, b"3"))).report().problems == {}
+
+
+def test_an_omission_excuses_nothing_else() -> None:
+    original, bare = of_key(b"4111")
+    no_body = letter(original, (dead_letter.BODY_OMITTED, b"1"))._replace(value=None)
+    for altered in (
+        bare._replace(value=b"other"),
+        bare._replace(key=b"other"),
+        of_key(b"4111", dead_letter.HEADERS_OMITTED)[1],
+        no_body._replace(key=b"other"),
+        no_body._replace(value=b"other"),
+        letter(original)._replace(key=None),
+    ):
+        history = bury(History(), original, bare, altered)
+        assert history.report().counts == {"dead_letter_altered": 1}, altered
+
+
 def test_examples_are_few_and_the_count_is_whole() -> None:
     history = History()
     history.outcomes.clear()

@@ -15,7 +15,7 @@ from inferstream.web import WebServer, guard, live
 
 pytestmark = pytest.mark.timeout(60)
 
-METHODS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "NONSENSE")
+METHODS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "NONSENSE", "get")
 PATHS = ("livez", "readyz", "metrics", "live", "", "page.js")
 
 
@@ -52,7 +52,8 @@ async def test_nothing_but_reading_is_allowed_anywhere(scene: Scene) -> None:
     for path in PATHS:
         for method in METHODS:
             answer = await raw(scene, f"{method} /{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na=b".encode())
-            assert status(answer) in (400, 405), (method, path)
+            assert status(answer) == 405, (method, path)
+            assert b"\r\nAllow: GET,HEAD\r\n" in answer
         head = await raw(scene, f"HEAD /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert status(head) == (405 if path == "live" else 200)
         assert head.endswith(b"\r\n\r\n") or path == "live"
@@ -86,6 +87,93 @@ async def test_every_answer_says_how_it_may_be_used_and_not_what_we_are_made_of(
             assert "Server" not in answer.headers
             assert "aiohttp" not in str(answer.headers)
             assert answer.headers["Connection"] == "close"
+
+
+CANARY = b"Tr0ub4dor"
+ODD = {
+    "another method": (b"FOO /" + CANARY + b" HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+    "a proxy's": (b"CONNECT " + CANARY + b":443 HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 405),
+    "a header without a colon": (b"GET /livez HTTP/1.1\r\nAuthorization: " + CANARY + b"\r\nBad Header\r\n\r\n", 400),
+    "a header of zeros": (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + CANARY + b"\0\r\n\r\n", 400),
+    "no host": (b"GET /livez HTTP/1.1\r\nX: " + CANARY + b"\r\n\r\n", 400),
+    "a negative length": (b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\nX: " + CANARY + b"\r\n\r\n", 400),
+    "another version": (b"GET /" + CANARY + b" HTTP/9.9\r\nHost: x\r\n\r\n", 400),
+    "no version": (b"GET /" + CANARY + b"\r\n\r\n", 404),
+    "no path": (b"GET \r\nHost: " + CANARY + b"\r\n\r\n", 400),
+    "a path of other bytes": (b"GET /\xff\xfe" + CANARY + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a host of other bytes": (b"GET http://[" + CANARY + b"/ HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00" + CANARY, 400),
+    "an endless method": (b"A" * 40 + CANARY, 400),
+    "an expectation": (b"GET /livez HTTP/1.1\r\nHost: x\r\nExpect: " + CANARY + b"\r\n\r\n", 417),
+    "a wish to go on": (b"GET /livez HTTP/1.1\r\nHost: x\r\nEXPECT: 100-continue\r\n\r\n", 417),
+    "too much": (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + CANARY * 2_000 + b"\r\n\r\n", 431),
+    "no carriage returns": (b"GET /" + CANARY + b" HTTP/1.1\nHost: x\nBad Header\n\n", 400),
+}
+
+
+@pytest.mark.parametrize(("sent", "said"), ODD.values(), ids=ODD)
+async def test_what_we_cannot_read_is_answered_as_all_else_and_told_to_nobody(
+    scene: Scene, sent: bytes, said: int, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("DEBUG", "aiohttp")
+    capfd.readouterr()
+    answer = await raw(scene, sent)
+    assert status(answer) == said
+    head, body = answer.split(b"\r\n\r\n")
+    headers = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    assert headers[b"X-Content-Type-Options"] == b"nosniff"
+    assert headers[b"X-Frame-Options"] == b"DENY"
+    assert headers[b"Content-Security-Policy"].startswith(b"default-src 'none'")
+    assert headers[b"Cache-Control"] == b"no-store"
+    assert headers[b"Connection"] == b"close"
+    assert headers[b"Content-Length"] == str(len(body)).encode()
+    assert b"Server" not in headers
+    assert CANARY not in answer
+    assert [record for record in caplog.records if record.name.startswith("aiohttp")] == []
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_a_refusal_in_pieces_is_the_same_refusal(scene: Scene) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", scene.server.port)
+    for byte in b"GET /livez HTTP/1.1\r\nBad Header\r\n\r\n":
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        assert status(await reader.read()) == 400
+    writer.close()
+
+
+async def test_a_refusal_of_head_has_no_body(scene: Scene) -> None:
+    answer = await raw(scene, b"HEAD /livez HTTP/1.1\r\nBad Header\r\n\r\n")
+    assert status(answer) == 400
+    assert answer.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("lines", [b"X: " + b"a" * 15_000, b"\r\n".join([b"X: a"] * 2_000)], ids=["one", "many"])
+async def test_a_request_may_be_all_headers(scene: Scene, lines: bytes) -> None:
+    assert status(await raw(scene, b"GET /livez HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n\r\n")) == 200
+
+
+async def test_who_sends_on_without_end_is_hung_up_on(scene: Scene) -> None:
+    began = time.monotonic()
+    with pytest.raises(ConnectionError):
+        await pour(scene)
+    assert time.monotonic() - began < guard.REQUEST_SECONDS, "because of the bytes, not of the time"
+
+
+async def pour(scene: Scene) -> None:
+    """A request, and then bytes without end."""
+    _, writer = await asyncio.open_connection("127.0.0.1", scene.server.port)
+    writer.write(b"POST /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                writer.write(b"a" * 65_536)
+                await writer.drain()
+    finally:
+        writer.close()
 
 
 async def test_a_request_that_does_not_come_is_given_up(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,8 +236,7 @@ async def test_a_stream_lasts_longer_than_a_request_may(scene: Scene, monkeypatc
     ids=["long header", "many headers", "long path", "long headers"],
 )
 async def test_a_request_that_is_too_large_is_refused(scene: Scene, sent: bytes) -> None:
-    answer = await raw(scene, sent)
-    assert answer == b"" or status(answer) == 400
+    assert status(await raw(scene, sent)) == 431
     assert await is_served(scene)
 
 
