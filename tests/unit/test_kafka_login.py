@@ -35,6 +35,13 @@ def test_every_whole_way_is_taken_and_masked(given: dict[str, str]) -> None:
     assert "hush" not in settings.model_dump_json()
 
 
+def test_protocol_and_mechanism_may_be_in_small_letters() -> None:
+    settings = loaded({**SCRAM, "sasl_password": "hush", "security_protocol": "sasl_ssl", "sasl_mechanism": "plain"})
+    assert (settings.security_protocol, settings.sasl_mechanism) == ("SASL_SSL", "PLAIN")
+    with pytest.raises(SettingsError, match=r"kafka\.security_protocol"):
+        loaded({"security_protocol": "tls"})
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

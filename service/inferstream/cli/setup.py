@@ -106,9 +106,13 @@ def create_topics(
 
 @app.command("acls")
 def show_acls(
-    principal: Annotated[str, typer.Option(help="who is allowed, as the broker names us")] = "User:inferstream",
+    principal: Annotated[
+        str | None,
+        typer.Option(help="who is allowed, as the broker names us; default: User:{kafka.sasl_username or inferstream}"),
+    ] = None,
     commands: Annotated[
-        list[str] | None, typer.Option("--for", help="instead, what this command needs, e.g. replay; may be repeated")
+        list[str] | None,
+        typer.Option("--for", help="not what run and check need but this command, e.g. replay; may be repeated"),
     ] = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,

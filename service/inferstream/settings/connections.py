@@ -80,6 +80,12 @@ class KafkaSettings(Tree):
         "timeout a restart then moves no partitions; default: none",
     )
 
+    @field_validator("security_protocol", "sasl_mechanism", mode="before")
+    @classmethod
+    def _in_capitals(cls, given: object) -> object:
+        """Kafka's own tools take them in small letters too."""
+        return given.strip().upper() if isinstance(given, str) else given
+
     @model_validator(mode="after")
     def _login_fits(self) -> "KafkaSettings":
         if found := contradictions(dict(self)):

@@ -9,7 +9,7 @@ import grpc
 from pydantic import SecretStr
 
 from inferstream.errors import SettingsError
-from inferstream.settings import TritonSettings
+from inferstream.settings import TritonSettings, pem
 from inferstream.settings.values import SERVER_KEY
 
 Headers = tuple[tuple[str, str], ...]
@@ -57,7 +57,7 @@ def read(settings: TritonSettings) -> Credentials:
 def headers_of(name: str, key: SecretStr | None, file: Path | None) -> Headers:
     """The header by which a server knows whom it serves, from a setting or its file. Raises SettingsError."""
     if file is not None:
-        text = _content(file, f"triton.{name}_file").decode(errors="replace").strip()
+        text = pem.read(f"triton.{name}_file", file).content.decode(errors="replace").strip()
         if not SERVER_KEY.fullmatch(text):
             raise SettingsError(
                 f"triton.{name}_file: {file} must hold one line NAME=VALUE, the name in small letters, "
@@ -81,7 +81,7 @@ def _seen(file: Path) -> tuple[int, ...] | None:
 def _credentials(settings: TritonSettings) -> grpc.ChannelCredentials:
     """gRPC would take anything and then never connect, so Python's TLS looks at the files first."""
     ca, certificate, key = settings.ca_file, settings.certificate_file, settings.key_file or settings.certificate_file
-    authority = None if ca is None else _content(ca, "triton.ca_file")
+    authority = None if ca is None else pem.read("triton.ca_file", ca, "ca.crt").content
     judge = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if authority is not None:
         try:
@@ -90,13 +90,14 @@ def _credentials(settings: TritonSettings) -> grpc.ChannelCredentials:
             raise SettingsError(f"triton.ca_file: {ca} holds no certificate in PEM") from None
     if certificate is None or key is None:
         return grpc.ssl_channel_credentials(authority)
-    chain = _content(certificate, "triton.certificate_file")
-    private = _content(key, "triton.key_file")
-    _judge_pair(judge, certificate, key)
-    return grpc.ssl_channel_credentials(authority, private, chain)
+    chain = pem.read("triton.certificate_file", certificate, "tls.crt")
+    private = pem.read("triton.key_file", key, "tls.key")
+    _judge_pair(judge, chain, private)
+    return grpc.ssl_channel_credentials(authority, private.content, chain.content)
 
 
-def _judge_pair(judge: ssl.SSLContext, certificate: Path, key: Path) -> None:
+def _judge_pair(judge: ssl.SSLContext, chain: pem.Part, private: pem.Part) -> None:
+    certificate, key = chain.file, private.file
     is_encrypted = False
 
     def passphrase() -> str:
@@ -111,13 +112,8 @@ def _judge_pair(judge: ssl.SSLContext, certificate: Path, key: Path) -> None:
             why = f"the key in {key} is encrypted: give one without a passphrase, and guard the file"
         elif "MISMATCH" in str(error):
             why = f"the key in {key} is not the one of the certificate in {certificate}"
+        elif (fault := pem.fault_of_pair(chain, private)) is not None:
+            raise SettingsError(fault) from None
         else:
             why = f"{certificate} and {key} must hold our certificate and its key in PEM"
         raise SettingsError(f"triton.certificate_file: {why}") from None
-
-
-def _content(file: Path, setting: str) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{setting}: {file} cannot be read ({error.strerror})") from None

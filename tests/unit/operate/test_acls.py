@@ -62,5 +62,52 @@ def test_tools_have_lists_of_their_own(capsys: pytest.CaptureFixture[str]) -> No
     acls = shown(capsys, {}, "replay", "dlq")
     assert {acl["use"] for acl in acls} == {"replay", "dlq"}
     assert ("READ", "group", "inferstream-fraud.replay") in rights(acls, "replay")
-    with pytest.raises(SettingsError, match="--for relay: name one of produce, tail"):
+    with pytest.raises(SettingsError, match=r"--for 'relay': did you mean 'replay'\? name one of produce, tail"):
         shown(capsys, {}, "relay")
+    with pytest.raises(SettingsError, match="--for 'xyz': name one of produce, tail"):
+        shown(capsys, {}, "xyz")
+    for served in ("run", "check"):
+        with pytest.raises(SettingsError, match=f"--for {served}: leave --for out: the plain list is that of run"):
+            shown(capsys, {}, "replay", served)
+
+
+def principal_of(capsys: pytest.CaptureFixture[str], given: str | None, **kafka: str) -> str:
+    show_acls(load(environ={f"INFERSTREAM__KAFKA__{k}": v for k, v in kafka.items()}), given, (), as_json=True)
+    return str(json.loads(capsys.readouterr().out)["principal"])
+
+
+def test_without_a_principal_it_is_whom_the_settings_log_in(capsys: pytest.CaptureFixture[str]) -> None:
+    login = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_USERNAME": "svc", "SASL_PASSWORD": "hush"}
+    assert principal_of(capsys, None, **login) == "User:svc"
+    assert principal_of(capsys, "User:other", **login) == "User:other"
+    assert principal_of(capsys, None) == "User:inferstream"
+    with pytest.raises(SettingsError, match=r"^kafka.sasl_username: .* is no principal"):
+        principal_of(capsys, None, **{**login, "SASL_USERNAME": "svc\nrm"})
+
+
+@pytest.mark.parametrize(
+    "given", ["svc", "", "User:", ":svc", "User: ", "User:svc\nUser:b", "User:svc\n", "User:a\x1b[2J"]
+)
+def test_what_is_no_principal_is_refused_in_a_line(capsys: pytest.CaptureFixture[str], given: str) -> None:
+    with pytest.raises(SettingsError, match=r"^--principal: .* is no principal: write Type:name") as refused:
+        principal_of(capsys, given)
+    assert str(refused.value).isprintable()
+    assert capsys.readouterr().out == ""
+
+
+def test_everybody_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    for given, is_warned in (("User:*", True), ("User:us", False)):
+        show_acls(load(environ={}), given, (), as_json=True)
+        shown = capsys.readouterr()
+        assert json.loads(shown.out)["principal"] == given
+        assert ("--principal User:* allows it to everybody" in shown.err) is is_warned
+
+
+def test_each_command_comes_after_why(capsys: pytest.CaptureFixture[str]) -> None:
+    show_acls(load(environ={}), "User:us", (), as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    commands = [place for place, line in enumerate(lines) if line.startswith("kafka-acls")]
+    assert commands
+    assert all(lines[place - 1].startswith("#   ") for place in commands)
+    (group,) = [place for place in commands if lines[place].endswith("--operation Read --group inferstream-fraud")]
+    assert lines[group - 1] == "#   membership and offsets"

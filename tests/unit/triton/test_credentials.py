@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tests.unit.triton.certificates import Authority, encrypted
 
 from inferstream.errors import SettingsError
-from inferstream.settings import TritonSettings
+from inferstream.settings import TritonSettings, pem
 from inferstream.triton import credentials
 from inferstream.triton.credentials import headers_of
 
@@ -43,14 +43,18 @@ def test_what_is_wrong_with_a_file_is_said(authority: Authority, tmp_path: Path)
     missing, garbage = tmp_path / "missing.pem", tmp_path / "garbage.pem"
     garbage.write_text("hello")
     assert refused(ca_file=missing) == f"triton.ca_file: {missing} cannot be read (No such file or directory)"
-    assert refused(ca_file=tmp_path) == f"triton.ca_file: {tmp_path} cannot be read (Is a directory)"
+    assert (
+        refused(ca_file=tmp_path)
+        == f"triton.ca_file: {tmp_path} is a folder: name the file in it, e.g. {tmp_path}/ca.crt"
+    )
     assert refused(ca_file=garbage) == f"triton.ca_file: {garbage} holds no certificate in PEM"
     assert refused(ca_file=pair.key) == f"triton.ca_file: {pair.key} holds no certificate in PEM"
     assert "missing.pem cannot be read" in refused(certificate_file=missing, key_file=pair.key)
     assert "triton.key_file" in refused(certificate_file=pair.certificate, key_file=missing)
     assert "is not the one of the certificate" in refused(certificate_file=pair.certificate, key_file=other.key)
-    assert "must hold our certificate and its key in PEM" in refused(certificate_file=garbage, key_file=pair.key)
-    assert "must hold our certificate and its key in PEM" in refused(certificate_file=pair.certificate)
+    assert f"certificate_file: {garbage} is not PEM" in refused(certificate_file=garbage, key_file=pair.key)
+    assert f"key_file: {pair.certificate} holds no private key" in refused(certificate_file=pair.certificate)
+    assert "the certificate: swap the two" in refused(certificate_file=pair.key, key_file=pair.certificate)
     sealed = encrypted(pair.key)
     words = refused(certificate_file=pair.certificate, key_file=sealed)
     assert f"the key in {sealed} is encrypted: give one without a passphrase" in words
@@ -121,17 +125,17 @@ def test_what_changes_while_it_is_read_is_read_again(authority: Authority, monke
     """Else the certificate were the old one and its key the new one, which gRPC takes and never connects with."""
     pair, others = authority.client(), [authority.client(f"other-{number}") for number in range(9)]
     settings = TritonSettings(tls=True, certificate_file=pair.certificate, key_file=pair.key)
-    whole, times = credentials._content, 0
+    whole, times = pem.read, 0
 
-    def and_then_another(file: Path, setting: str) -> bytes:
+    def and_then_another(setting: str, file: Path, usual_name: str | None = None) -> pem.Part:
         nonlocal times
-        content = whole(file, setting)
+        content = whole(setting, file, usual_name)
         if setting == "triton.certificate_file" and times:
             times -= 1
             pair.replace_by(others[times])
         return content
 
-    monkeypatch.setattr(credentials, "_content", and_then_another)
+    monkeypatch.setattr(pem, "read", and_then_another)
     times = 3
     assert credentials.read(settings).state == credentials.state(settings)
     assert times == 0

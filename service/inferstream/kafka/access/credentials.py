@@ -6,7 +6,6 @@ A file that cannot be used, half written perhaps, changes nothing: what was read
 import logging
 import os
 import ssl
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from inferstream.errors import SettingsError
-from inferstream.settings import KafkaSettings
+from inferstream.settings import KafkaSettings, pem
 
 log = logging.getLogger(__name__)
 
@@ -101,9 +100,9 @@ def files_of(settings: KafkaSettings) -> Files:
 def secret_in(file: Path, name: str) -> str:
     """What a file says, without the end of its line. Raises SettingsError where there is nothing to use."""
     try:
-        found = file.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"kafka.{name}: {file} cannot be read: {_reason(error)}") from None
+        found = pem.read(f"kafka.{name}", file).content.decode().rstrip("\r\n")
+    except UnicodeDecodeError:  # never what the file holds
+        raise SettingsError(f"kafka.{name}: {file} cannot be read: it is not UTF-8") from None
     if not found:
         raise SettingsError(f"kafka.{name}: {file} is empty")
     return found
@@ -118,16 +117,40 @@ def _state(file: Path) -> tuple[int, ...]:
 
 
 def _load(files: Files) -> ssl.SSLContext:
+    authorities = files.authorities and pem.read("kafka.ssl_ca_file", files.authorities, "ca.crt")
     try:
         context = ssl.create_default_context(cafile=files.authorities)
     except (OSError, ssl.SSLError) as error:
-        raise SettingsError(_unusable("ssl_ca_file", files.authorities, error)) from None
+        why = authorities and pem.fault(authorities, "CERTIFICATE")
+        raise SettingsError(why or _unusable("ssl_ca_file", files.authorities, error)) from None
     if files.certificate is not None:
-        try:
-            context.load_cert_chain(files.certificate, files.key, lambda: _key_password(files))
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError("; ".join(_unusable_pair(files, error))) from None
+        _load_pair(context, files, files.certificate, files.key or files.certificate)
     return context
+
+
+def _load_pair(context: ssl.SSLContext, files: Files, certificate: Path, key: Path) -> None:
+    parts = (
+        pem.read("kafka.ssl_certificate_file", certificate, "tls.crt"),
+        pem.read("kafka.ssl_key_file", key, "tls.key"),
+    )
+    is_encrypted = False
+
+    def key_password() -> str:
+        nonlocal is_encrypted
+        is_encrypted = True
+        return _key_password(files)
+
+    try:
+        context.load_cert_chain(certificate, key, key_password)
+    except (OSError, ssl.SSLError, ValueError) as error:  # ValueError: a password of more than 1,024 bytes
+        if "MISMATCH" in str(error):
+            why = f"kafka.ssl_key_file: the key in {key} is not the one of the certificate in {certificate}"
+        elif is_encrypted:
+            name = "ssl_key_password" if files.key_password is not None else "ssl_key_password_file"
+            why = f"kafka.{name}: it is not the password of the key in {key}"
+        else:
+            why = pem.fault_of_pair(*parts) or _unusable("ssl_certificate_file or ssl_key_file", key, error)
+        raise SettingsError(why) from None
 
 
 def _key_password(files: Files) -> str:
@@ -139,24 +162,7 @@ def _key_password(files: Files) -> str:
     raise SettingsError("kafka.ssl_key_file: the key is encrypted: set kafka.ssl_key_password_file")
 
 
-def _unusable_pair(files: Files, error: Exception) -> Iterator[str]:
-    """A certificate or its key; OpenSSL does not say which."""
-    if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
-        yield f"kafka.ssl_key_file: the key in {files.key or files.certificate} is not that of the certificate"
-    elif files.key_password is not None or files.key_password_file is not None:
-        yield _unusable("ssl_certificate_file, ssl_key_file or ssl_key_password", files.certificate, error)
-    else:
-        yield _unusable("ssl_certificate_file or ssl_key_file", files.certificate, error)
-
-
 def _unusable(name: str, file: Path | None, error: Exception) -> str:
-    said = f"kafka.{name}: {file} cannot be used: {_reason(error)}"
-    is_other_form = file is not None and os.access(file, os.R_OK) and b"-----BEGIN" not in file.read_bytes()
-    return f"{said}; it must be PEM: `openssl pkcs12 -nodes -in FILE` makes it of PKCS #12" if is_other_form else said
-
-
-def _reason(error: Exception) -> str:
-    """Never what the file holds."""
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8"
-    return str(getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__)
+    """What OpenSSL says: it knows keys too weak for it, and damage that is not seen from outside."""
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+    return f"kafka.{name}: {file} cannot be used ({reason}): it may be damaged"

@@ -21,7 +21,7 @@ from aiokafka.errors import (
     KafkaError,
     UnsupportedSaslMechanismError,
 )
-from aiokafka.protocol.admin import SaslAuthenticateRequest
+from aiokafka.protocol.admin import SaslAuthenticateRequest, SaslHandShakeRequest
 
 from inferstream.kafka.access.credentials import Certificates, Password
 from inferstream.kafka.codes import AUTHENTICATION
@@ -31,6 +31,18 @@ log = logging.getLogger(__name__)
 _SAY_AGAIN_SECONDS = 30.0
 _EXPIRED, _NOT_YET_VALID, _OTHER_HOST, _OTHER_ADDRESS = 10, 9, 62, 64  # X509_V_ERR_…
 _UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
+
+_AT_FIRST_WORD = {
+    "PLAINTEXT": "it closed the connection at the first word: "
+    "does it want TLS? (kafka.security_protocol SSL or SASL_SSL)",
+    "SASL_PLAINTEXT": "it closed the connection before we were let in: "
+    "does it want TLS (kafka.security_protocol SASL_SSL), or another login? (kafka.sasl_…)",
+    "SSL": "it closed the connection at the first word: does it want a login (kafka.security_protocol SASL_SSL), "
+    "or a certificate of ours? (kafka.ssl_certificate_file)",
+    "SASL_SSL": "it closed the connection before we were let in: does it want another login (kafka.sasl_… and "
+    "kafka.oauth_…), or a certificate of ours? (kafka.ssl_certificate_file)",
+}
+"""What it may be, by kafka.security_protocol."""
 
 _KEEP_SHARE = 0.8  # of the time a login holds
 _SHOWN_CHARACTERS = 200  # of what a broker says
@@ -52,6 +64,8 @@ class _Connection(AIOKafkaConnection):  # type: ignore[misc]
 
     def send(self, request: Any, expect_response: bool = True) -> Awaitable[Any]:
         answer: Awaitable[Any] = super().send(request, expect_response)
+        if isinstance(request, SaslHandShakeRequest):
+            return self._offered(answer)
         return self._noting(answer) if isinstance(request, SaslAuthenticateRequest) else answer
 
     async def _noting(self, answer: Awaitable[Any]) -> Any:
@@ -61,8 +75,20 @@ class _Connection(AIOKafkaConnection):  # type: ignore[misc]
             self._renew_at = time.monotonic() + _KEEP_SHARE * lives_ms / 1000
         return response
 
+    async def _offered(self, answer: Awaitable[Any]) -> Any:
+        """A broker that refuses a mechanism names those that it has, which aiokafka drops."""
+        response = await answer
+        refused = response.error_code == UnsupportedSaslMechanismError.errno
+        if refused or (not response.error_code and self._sasl_mechanism not in response.enabled_mechanisms):
+            raise UnsupportedSaslMechanismError(_printable(", ".join(map(str, response.enabled_mechanisms))))
+        return response
+
     def authenticator_oauth(self) -> OAuthAuthenticator:
         return _OAuth(sasl_oauth_token_provider=self._sasl_oauth_token_provider)
+
+
+def _printable(said: str) -> str:
+    return "".join(character for character in said[:_SHOWN_CHARACTERS] if character.isprintable())
 
 
 class _OAuth(OAuthAuthenticator):  # type: ignore[misc]
@@ -70,8 +96,7 @@ class _OAuth(OAuthAuthenticator):  # type: ignore[misc]
 
     async def step(self, payload: bytes | None) -> tuple[bytes, bool] | None:
         if payload:
-            said = payload.decode(errors="replace")[:_SHOWN_CHARACTERS]
-            raise AuthenticationFailedError("".join(character for character in said if character.isprintable()))
+            raise AuthenticationFailedError(_printable(payload.decode(errors="replace")))
         step: tuple[bytes, bool] | None = await super().step(payload)
         return step
 
@@ -107,15 +132,16 @@ async def enter(host: str, port: int, **options: Any) -> AIOKafkaConnection:
     for name in ("ssl_context", "sasl_plain_password"):
         if isinstance(given := options.get(name), (Certificates, Password)):
             options[name] = given.current()
+    protocol = options.get("security_protocol", "PLAINTEXT")
     try:
         connection = _Connection(host, port, **options)
         await connection.connect()
     except (KafkaError, OSError, TimeoutError) as error:
-        _tell(f"{host}:{port}", error)
+        _tell(f"{host}:{port}", error, protocol)
         raise
     except Exception as error:  # an answer that is no SASL; it would end a task that aiokafka needs
         raise KafkaConnectionError(f"login at {host}:{port} failed: {type(error).__name__}") from error
-    if (heard := _listener.get()) is not None:
+    if (heard := _listener.get()) is not None and not protocol.startswith("SASL_"):
         heard.hint = (
             "it took the connection and closed it at the first question: "
             "does it want a login? (kafka.security_protocol SASL_…)"
@@ -126,11 +152,11 @@ async def enter(host: str, port: int, **options: Any) -> AIOKafkaConnection:
 client.create_conn = enter
 
 
-def _tell(where: str, error: Exception) -> None:
+def _tell(where: str, error: Exception, protocol: str) -> None:
     why, heard = refusal(error), _listener.get()
     if heard is not None and heard.is_open:
         heard.refusal = heard.refusal or why
-        heard.hint = _hint(error) or heard.hint
+        heard.hint = _hint(error, protocol) or heard.hint
     elif why is not None and time.monotonic() - _said.get(why, float("-inf")) > _SAY_AGAIN_SECONDS:
         _said[why] = time.monotonic()
         log.warning("no way in to Kafka at %s: %s", where, why)
@@ -146,7 +172,8 @@ def refusal(error: BaseException) -> str | None:
     if isinstance(error, IllegalSaslStateError):
         return "it asks for no login at this port: set kafka.security_protocol to SSL or PLAINTEXT"
     if isinstance(error, UnsupportedSaslMechanismError):
-        return "it does not take this login: set kafka.sasl_mechanism to one that the broker has enabled"
+        offered = f" ({error.args[0]})" if error.args and isinstance(error.args[0], str) else ""
+        return f"it does not take this login: set kafka.sasl_mechanism to one that the broker has enabled{offered}"
     if isinstance(error, AUTHENTICATION):
         said = " ".join(str(argument) for argument in error.args if isinstance(argument, str))
         return f"the login is refused ({said or type(error).__name__}): see kafka.sasl_* and kafka.oauth_*"
@@ -171,6 +198,8 @@ def _unverified(error: ssl.SSLCertVerificationError) -> str:
 
 def _tls(error: ssl.SSLError) -> str | None:
     reason = error.reason or ""
+    if reason.endswith("ALERT_CERTIFICATE_EXPIRED"):
+        return "the broker says that our certificate has expired: renew the file in kafka.ssl_certificate_file"
     if "ALERT" in reason:
         return (
             f"the broker wants a certificate of ours that it trusts and that is valid now ({reason}): "
@@ -181,9 +210,9 @@ def _tls(error: ssl.SSLError) -> str | None:
     return None
 
 
-def _hint(error: Exception) -> str | None:
+def _hint(error: Exception, protocol: str) -> str | None:
     if isinstance(error, (ssl.SSLError, ConnectionResetError)):  # in the midst of TLS
         return "it ended the TLS handshake: does it speak TLS at this port? (kafka.security_protocol)"
     if isinstance(error, KafkaConnectionError):
-        return "it closed the connection at the first word: does it want TLS? (kafka.security_protocol SSL or SASL_SSL)"
+        return _AT_FIRST_WORD[protocol]
     return None

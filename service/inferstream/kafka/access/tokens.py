@@ -36,16 +36,22 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
 
 
 class FileTokens:
-    """The token in a file, read for each connection: it lives for minutes."""
+    """The token in a file, read for each connection: it lives for minutes. Raises SettingsError without one."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         if settings.oauth_token_file is None:
             raise SettingsError("kafka.oauth_token_file is not set")
         self._file = settings.oauth_token_file
+        self._read()
 
     async def token(self) -> str:
         """Raises SettingsError where there is none."""
-        return secret_in(self._file, "oauth_token_file").strip()
+        return self._read()
+
+    def _read(self) -> str:
+        if not (found := secret_in(self._file, "oauth_token_file").strip()):
+            raise SettingsError(f"kafka.oauth_token_file: {self._file} is empty")
+        return found
 
 
 class AskedTokens:

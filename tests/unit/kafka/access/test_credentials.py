@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 
 from inferstream.errors import SettingsError
 from inferstream.kafka.access.credentials import Certificates, Password, files_of
-from inferstream.settings import KafkaSettings
+from inferstream.settings import KafkaSettings, pem
 
 AUTHORITY = trustme.CA()
 ISSUED = AUTHORITY.issue_cert("client")
@@ -60,33 +60,93 @@ def test_an_encrypted_key_needs_its_password(tmp_path: Path) -> None:
     made(tmp_path, CHAIN, ENCRYPTED, ssl_key_password_file=tmp_path / "password")
     with pytest.raises(SettingsError, match=r"the key is encrypted: set kafka.ssl_key_password_file"):
         made(tmp_path, CHAIN, ENCRYPTED)
-    with pytest.raises(SettingsError, match=r"or ssl_key_password: .* cannot be used") as refused:
-        made(tmp_path, CHAIN, ENCRYPTED, ssl_key_password="wrong-hush")
-    assert "wrong-hush" not in str(refused.value)
+    key = tmp_path / "key.pem"
+    for wrong in ("wrong-hush", "wrong-hush" * 200):
+        with pytest.raises(SettingsError) as refused:
+            made(tmp_path, CHAIN, ENCRYPTED, ssl_key_password=wrong)
+        assert str(refused.value) == f"kafka.ssl_key_password: it is not the password of the key in {key}"
+    (tmp_path / "password").write_text("wrong-hush")
+    with pytest.raises(SettingsError, match=r"^kafka.ssl_key_password_file: it is not the password of the key in"):
+        made(tmp_path, CHAIN, ENCRYPTED, ssl_key_password_file=tmp_path / "password")
 
 
 @pytest.mark.parametrize(
     ("certificate", "key", "said"),
     [
-        (CHAIN, OTHER_KEY, "key.pem is not that of the certificate"),
-        (CHAIN, b"\xfe\xed\xfe\xed\x00\x00", "cannot be used"),
-        (b"\x30\x82\x00", KEY, "it must be PEM"),
-        (b"", KEY, "cannot be used"),
-        (CHAIN, None, "cannot be used"),
+        (CHAIN, OTHER_KEY, "ssl_key_file: the key in {k} is not the one of the certificate in {c}"),
+        (CHAIN, b"\xfe\xed\xfe\xed\x00\x00", "ssl_key_file: {k} is not PEM: `openssl pkcs12"),
+        (b"\x30\x82\x00", KEY, "ssl_certificate_file: {c} is not PEM: `openssl pkcs12"),
+        (b"", KEY, "ssl_certificate_file: {c} is empty"),
+        (CHAIN, None, "ssl_key_file: {c} holds no private key in PEM: name the file that does"),
+        (CHAIN, CHAIN, "ssl_key_file: {k} holds no private key"),
+        (KEY, KEY, "ssl_certificate_file: {c} holds no certificate"),
+        (KEY, CHAIN, "ssl_certificate_file: {c} holds the key and {k} the certificate: swap the two"),
+        (CHAIN[: len(CHAIN) // 2], KEY, "ssl_certificate_file: {c} is cut off in the midst of PEM"),
+        (CHAIN + CHAIN[:200], KEY, "ssl_certificate_file: {c} is cut off"),
+        (CHAIN, KEY[:-12], "ssl_key_file: {k} is cut off"),
+        (CHAIN, ENCRYPTED[:-12], "ssl_key_file: {k} is cut off"),
+        (CHAIN[:100] + b"AAAA" + CHAIN[104:], KEY, "ssl_certificate_file: a certificate in {c} is damaged"),
+        (CHAIN, KEY[:60] + b"!!!!" + KEY[64:], "ssl_certificate_file or ssl_key_file: {k} cannot be used"),
     ],
-    ids=["another key", "binary key", "binary certificate", "empty", "no key at all"],
+    ids=[
+        "another key",
+        "binary key",
+        "binary certificate",
+        "empty",
+        "no key at all",
+        "certificate twice",
+        "key twice",
+        "swapped",
+        "half written",
+        "half a chain",
+        "half a key",
+        "half an encrypted key",
+        "damaged certificate",
+        "damaged key",
+    ],
 )
 def test_what_cannot_be_used_is_one_line(tmp_path: Path, certificate: bytes, key: bytes | None, said: str) -> None:
     with pytest.raises(SettingsError) as refused:
         made(tmp_path, certificate, key)
-    assert said in str(refused.value)
+    files = {"c": tmp_path / "certificate.pem", "k": tmp_path / "key.pem"}
+    assert str(refused.value).startswith(f"kafka.{said.format(**files)}")
     assert "\n" not in str(refused.value)
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     given = {"security_protocol": "SSL", "ssl_ca_file": tmp_path / "absent.pem"}
-    with pytest.raises(SettingsError, match=r"ssl_ca_file: .*absent.pem cannot be used: No such file"):
+    with pytest.raises(SettingsError, match=r"ssl_ca_file: .*absent.pem cannot be read .No such file"):
         Certificates(files_of(KafkaSettings.model_validate(given)))
+
+
+@pytest.mark.parametrize(
+    ("setting", "usual"),
+    [("ssl_ca_file", "ca.crt"), ("ssl_certificate_file", "tls.crt"), ("ssl_key_file", "tls.key")],
+)
+def test_a_folder_is_said_to_be_one(tmp_path: Path, setting: str, usual: str) -> None:
+    """A secret that is mounted is a folder; the files are in it."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    said = f"kafka.{setting}: {folder} is a folder: name the file in it, e.g. {folder / usual}"
+    with pytest.raises(SettingsError) as refused:
+        made(tmp_path, CHAIN, KEY if setting != "ssl_key_file" else None, **{setting: folder})
+    assert str(refused.value) == said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "is empty"), (KEY, "holds no certificate"), (CHAIN[:300], "is cut off")]
+)
+def test_authorities_that_are_none_are_said(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "authorities.pem"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError) as refused:
+        made(tmp_path, CHAIN, KEY, ssl_ca_file=file)
+    assert str(refused.value).startswith(f"kafka.ssl_ca_file: {file} {said}")
+
+
+def test_a_key_that_was_read_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_bytes(KEY)
+    assert "BEGIN" not in repr(pem.read("kafka.ssl_key_file", tmp_path / "key.pem"))
 
 
 def test_new_connections_use_changed_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,10 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import trustme
 from aiokafka import client
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import AuthenticationFailedError, KafkaConnectionError, SaslAuthenticationFailed
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    KafkaConnectionError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
 from aiokafka.protocol.admin import ApiVersionRequest
 
 from inferstream.kafka.access.entrance import enter, listening, refusal
@@ -74,13 +80,50 @@ def test_a_refused_login_says_what_the_broker_said() -> None:
     )
 
 
+def test_an_expired_certificate_of_ours_is_said_as_the_broker_says_it() -> None:
+    alert = ssl.SSLError(1, "[SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] alert")
+    alert.reason = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
+    closed = KafkaConnectionError("closed")
+    closed.__cause__ = alert
+    assert refusal(closed) == (
+        "the broker says that our certificate has expired: renew the file in kafka.ssl_certificate_file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "said"),
+    [
+        ("PLAINTEXT", "does it want TLS? (kafka.security_protocol SSL or SASL_SSL)"),
+        ("SASL_PLAINTEXT", "does it want TLS (kafka.security_protocol SASL_SSL), or another login? (kafka.sasl_…)"),
+        ("SSL", "does it want a login (kafka.security_protocol SASL_SSL), or a certificate of ours?"),
+        ("SASL_SSL", "does it want another login (kafka.sasl_… and kafka.oauth_…), or a certificate of ours?"),
+    ],
+)
+async def test_a_broker_that_hangs_up_at_the_first_word_gets_the_hint_of_its_protocol(protocol: str, said: str) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+        await writer.wait_closed()
+
+    authority, ours = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(ours)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    tls = protocol.endswith("SSL")
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=ours if tls else None) as server:
+        port = server.sockets[0].getsockname()[1]
+        with listening() as heard, pytest.raises(KafkaConnectionError):
+            await enter("127.0.0.1", port, security_protocol=protocol, ssl_context=trusting if tls else None)
+    assert said in str(heard.hint)
+
+
 class Doorkeeper:
     """As much of a broker as a login asks of one."""
 
-    def __init__(self, lives_ms: int, answer: bytes = b"") -> None:
+    def __init__(self, lives_ms: int, answer: bytes = b"", refuses: int = 0) -> None:
         self._answers: dict[int, Callable[[], bytes]] = {
             18: lambda: struct.pack(">hi", 0, 3) + struct.pack(">9h", 17, 0, 1, 18, 0, 0, 36, 0, 1),
-            17: lambda: struct.pack(">hi", 0, 2) + b"\0\x05PLAIN\0\x0bOAUTHBEARER",
+            17: lambda: struct.pack(">hi", refuses, 2) + b"\0\x05PLAIN\0\x0bOAUTHBEARER",
             36: lambda: struct.pack(">hhi", 0, -1, len(answer)) + answer + struct.pack(">q", lives_ms),
         }
         self.visits: set[asyncio.Task[None] | None] = set()
@@ -128,6 +171,23 @@ async def test_a_connection_is_replaced_before_its_login_ends_but_not_while_it_i
         keeper.answering.set()
         await asked
         assert not connection.connected()
+
+
+@pytest.mark.parametrize("refuses", [0, 33], ids=["not among them", "refused"])
+async def test_a_mechanism_that_the_broker_has_not_is_told_with_those_it_has(refuses: int) -> None:
+    async with door(Doorkeeper(0, refuses=refuses)) as come_in:
+        with listening() as heard, pytest.raises(UnsupportedSaslMechanismError):
+            await come_in(sasl_mechanism="SCRAM-SHA-512")
+    assert heard.refusal == (
+        "it does not take this login: set kafka.sasl_mechanism to one that the broker has enabled (PLAIN, OAUTHBEARER)"
+    )
+
+
+async def test_a_connection_that_a_login_opened_is_not_asked_for_one() -> None:
+    async with door(Doorkeeper(lives_ms=0)) as come_in:
+        with listening() as heard:
+            (await enter_as(come_in)).close()
+    assert heard.hint is None
 
 
 async def test_a_login_without_an_end_is_kept() -> None:

@@ -9,6 +9,7 @@ from aiohttp import encode_basic_auth, web
 from aiohttp.test_utils import TestServer
 from aiokafka.errors import AuthenticationFailedError
 
+from inferstream.errors import SettingsError
 from inferstream.kafka.access.tokens import Tokens, tokens
 from inferstream.settings import KafkaSettings
 
@@ -127,9 +128,19 @@ async def test_nobody_there_is_said(authority: Authority) -> None:
 async def test_a_token_in_a_file_is_read_for_each_connection(authority: Authority, tmp_path: Path) -> None:
     file = tmp_path / "token"
     given = {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER", "oauth_token_file": file}
-    reading = tokens(KafkaSettings.model_validate(given), asyncio.get_running_loop())
-    with pytest.raises(AuthenticationFailedError, match=r"kafka.oauth_token_file: .* cannot be read"):
-        await reading.token()
+    settings, loop = KafkaSettings.model_validate(given), asyncio.get_running_loop()
+    with pytest.raises(SettingsError, match=r"^kafka.oauth_token_file: .* cannot be read"):
+        tokens(settings, loop)
+    for blank in ("", "\n", "  \n\n"):
+        file.write_text(blank)
+        with pytest.raises(SettingsError, match=r"^kafka.oauth_token_file: .* is empty"):
+            tokens(settings, loop)
+    file.write_text("zero")
+    reading = tokens(settings, loop)
+    for blank in ("", " \n"):
+        file.write_text(blank)
+        with pytest.raises(AuthenticationFailedError, match=r"kafka.oauth_token_file: .* is empty"):
+            await reading.token()
     for text in ("one", "two"):
         file.write_text(f"{text}\n")
         assert await reading.token() == text
