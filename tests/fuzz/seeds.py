@@ -54,6 +54,8 @@ def _traceparent() -> Iterator[tuple[str, bytes]]:
 def _settings() -> Iterator[tuple[str, bytes]]:
     for path in sorted(_SETTINGS.glob("*.yaml")):
         yield path.name, path.read_bytes()
+    yield "no-name", b"&kafka: {client_id: a}"
+    yield "number-as-name", b"1: {client_id: a}\nkafka: {2: 3}"
     yield "variables", b"\0INFERSTREAM__KAFKA__SASL_PASSWORD=hunter2hunter2\0INFERSTREAM__PIPELINES__A__SLO_MS=5"
     yield "mapping", b'kafka: {client_id: a}\0INFERSTREAM__PIPELINES__FRAUD__OPTIONS={"review": 0.3}'
 

@@ -46,13 +46,15 @@ def _load(file: Path | None, environ: Mapping[str, str]) -> Settings:
             raise SettingsError(f"settings file {file} does not exist; `inferstream settings` shows what it may hold")
         try:
             tree = YamlConfigSettingsSource(Settings, yaml_file=file)()
-        except (YAMLError, UnicodeDecodeError, ValueError, TypeError, RecursionError) as error:
+        except (YAMLError, UnicodeDecodeError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise SettingsError(f"settings file {file} is not a YAML mapping: {_without_content(error)}") from None
     return Settings(**_merged(tree, _from_environment(environ)))
 
 
 def _without_content(error: Exception) -> str:
     """What a parser says, and where. What it quotes may be part of a password."""
+    if isinstance(error, AttributeError):  # of what is asked of each name as a text
+        return "every name must be a text"
     mark = getattr(error, "problem_mark", None)
     if not isinstance(error, MarkedYAMLError) or mark is None:
         is_telling = not isinstance(error, (RecursionError, UnicodeDecodeError))
