@@ -35,7 +35,7 @@ TARGET ?= envelope headers traceparent settings offsets
 fuzz: $(READY) ## any bytes at all that are read from outside; INPUTS=100000 TARGET=envelope for less
 	@for target in $(TARGET); do $(BIN)/python -m tests.fuzz $$target --inputs $(INPUTS) $(ARGS) || exit 1; done
 
-hold: $(READY) ## how long hostile events hold the event loop, by kind
+hold: $(READY) ## how long hostile events hold the event loop, by kind; three minutes
 	$(BIN)/python -m loadtest.hold $(ARGS)
 
 bench-quick: $(READY) ## the service beside its ceilings, a hand-written loop and FastStream; under ten minutes

@@ -5,6 +5,8 @@ adds to the corpus what of it reaches more. `seeds` makes the first inputs of th
 """
 
 import argparse
+import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +19,7 @@ _SECONDS_AN_INPUT = 20  # then it hangs
 
 
 def main() -> int:
-    """Never returns from a run: libFuzzer ends the process, with 0 if nothing broke."""
+    """0 if nothing broke."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("target", choices=[*seeds.SEEDS, "seeds"])
     parser.add_argument("--inputs", type=int, default=20_000, help="how many to try; -1: no end")
@@ -29,17 +31,30 @@ def main() -> int:
     if given.target == "seeds":
         seeds.write()
         return 0
+    if given.found is None:
+        return _forget_what_is_found(given.target)
     with atheris.instrument_imports(include=["inferstream"]):
         from tests.fuzz.targets import TARGETS
-    with tempfile.TemporaryDirectory(prefix="inferstream-fuzz-") as folder:
-        atheris.Setup([sys.argv[0], *_options(given, Path(folder))], TARGETS[given.target])
-        atheris.Fuzz()
+    atheris.Setup([sys.argv[0], *_options(given)], TARGETS[given.target])
+    atheris.Fuzz()  # ends the process
     return 0
 
 
-def _options(given: argparse.Namespace, folder: Path) -> list[str]:
+def _forget_what_is_found(target: str) -> int:
+    """The run in a process of its own, since libFuzzer ends the one it is in; only what breaks something stays."""
+    folder = Path(tempfile.mkdtemp(prefix="inferstream-fuzz-"))
+    command = [sys.executable, "-m", "tests.fuzz", *sys.argv[1:], "--found", str(folder)]
+    code = subprocess.run(command, check=False).returncode
+    if code == 0:
+        shutil.rmtree(folder)
+    verdict = "nothing broke it" if code == 0 else f"broken; the input is in {folder}"
+    sys.stdout.write(f"{target}: {verdict}\n")
+    return code
+
+
+def _options(given: argparse.Namespace) -> list[str]:
     """Of libFuzzer. The first folder is the one that is written to."""
-    found, kept = given.found or folder, seeds.CORPUS / given.target
+    found, kept = given.found, seeds.CORPUS / given.target
     found.mkdir(parents=True, exist_ok=True)
     if given.merge:
         return ["-merge=1", f"-max_len={_MOST_BYTES}", str(kept), str(found)]
