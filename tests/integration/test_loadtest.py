@@ -128,6 +128,7 @@ async def test_every_event_is_judged_by_its_slo_class(bench: Bench) -> None:
     assert run["counts"]["expired"] + run["counts"]["fallback"] > 0
 
 
+@pytest.mark.slow
 async def test_several_instances_need_a_broker_with_room_for_them(bench: Bench) -> None:
     with pytest.raises(ScenarioError, match="needs --kafka apache"):
         await bench.run("service", scenario(instances=2))
@@ -141,6 +142,7 @@ async def test_instances_of_a_group_share_the_work(apache_bench: Bench) -> None:
     assert run["instances"] == 2
 
 
+@pytest.mark.slow
 async def test_after_triton_was_killed_the_next_score_is_timed(bench: Bench) -> None:
     fault = {"at_s": 0.5, "kind": "restart_triton", "for_ms": 500}
     run = await bench.run("service", scenario(model="paced", seconds=25, faults=[fault]))
@@ -210,6 +212,7 @@ async def test_a_service_of_ones_own_on_topics_of_ones_own_is_measured(bench: Be
         assert await child.end() == 0
 
 
+@pytest.mark.slow
 async def test_faults_happen_to_real_processes(bench: Bench) -> None:
     faults = [
         {"at_s": 0.5, "kind": "slow_triton", "factor": 3, "for_ms": 500},
@@ -223,6 +226,7 @@ async def test_faults_happen_to_real_processes(bench: Bench) -> None:
     assert not bench.place.factor_file.exists()
 
 
+@pytest.mark.slow
 async def test_a_backlog_is_met_by_a_contestant_that_starts_late(bench: Bench) -> None:
     asked = scenario(arrivals={"kind": "constant", "rate": 100}, backlog_s=10, warm_up_s=0, seconds=6, slo_ms=500)
     run = await bench.run("service", asked)
@@ -234,6 +238,7 @@ async def test_a_backlog_is_met_by_a_contestant_that_starts_late(bench: Bench) -
     assert run["per_second"][0]["second"] == -10
 
 
+@pytest.mark.slow
 async def test_calibration_finds_the_pace_of_the_paced_model(bench: Bench) -> None:
     fitted = await bench.calibrate("paced", seconds=0.6)
     assert 2.0 <= fitted.alpha_ms < 8
