@@ -73,6 +73,11 @@ class Batching:
         self._send_due()
 
     @property
+    def is_supplied(self) -> bool:
+        """Nothing is gained by taking more now."""
+        return self._batcher.is_supplied(self._clock.monotonic())
+
+    @property
     def is_idle(self) -> bool:
         """Nothing waits for a model, and no call to it is under way."""
         waiting = len(self._batcher) + (len(self._canary) if self._canary is not None else 0)
@@ -200,7 +205,7 @@ class Batching:
         self._leave(missed.events)
 
     def _note_waiting(self, events: list[Event], now: float) -> None:
-        waited = now - sum(event.taken_at for event in events) / len(events)
+        waited = now - sum([event.taken_at for event in events]) / len(events)
         self._waited.observe(waited, len(events))
 
     def _leave(self, events: list[Event]) -> None:

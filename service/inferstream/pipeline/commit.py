@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Container, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from inferstream.errors import Unavailable
@@ -105,6 +106,13 @@ class Commit:
         while self._unsettled >= limit:
             self._settled.clear()
             await self._settled.wait()
+
+    async def until_settled(self, most: float) -> None:
+        """Wait until anything more is settled, for so many seconds at most."""
+        self._settled.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(most):
+                await self._settled.wait()
 
     def close(self, partitions: Collection[int]) -> None:
         """Take nothing more from these partitions: they are about to go."""

@@ -13,11 +13,13 @@ from inferstream.signals import Signals
 _CHUNK = 256  # records handled before the loop gets its turn
 _TURN = 0.003  # seconds after which it gets it in any case: what hostile records cost is cut by it
 _NEARLY = 0.5  # of a turn; who has had so much begins nothing new
+_LOOK_AGAIN = 0.005  # seconds; whether the model is still supplied
 _TAKE_TIMEOUT = 0.2  # seconds; also how soon a stop is noticed on an idle topic
 
 
 class Consume:
-    """The stage. While too much is unsettled it stops taking; the client's heartbeats go on by themselves."""
+    """The stage. It stops taking while too much is unsettled, or while the model has enough to do: Kafka keeps the rest
+    better than we do. The client's heartbeats go on by themselves."""
 
     def __init__(
         self,
@@ -26,6 +28,7 @@ class Consume:
         decode: Decode,
         commit: Commit,
         submit: Callable[[list[Event]], None],
+        is_supplied: Callable[[], bool],
         max_unsettled: int,
         clock: Clock,
         signals: Signals,
@@ -36,6 +39,7 @@ class Consume:
         self._decode = decode
         self._commit = commit
         self._submit = submit
+        self._is_supplied = is_supplied
         self._max_unsettled = max_unsettled
         self._stopping = False
         self._taking_since: float | None = None
@@ -59,12 +63,17 @@ class Consume:
     async def run(self) -> None:
         """Take and hand on until stopped."""
         while not self._stopping:
-            await self._commit.until_unsettled_below(self._max_unsettled)
+            await self._until_wanted()
             self._taking_since = self._clock.monotonic()
             taken = await self._source.take(_TAKE_TIMEOUT)
             self._taking_since = None
             if taken:
                 await self._hand_on(taken)
+
+    async def _until_wanted(self) -> None:
+        await self._commit.until_unsettled_below(self._max_unsettled)
+        while self._is_supplied() and not self._stopping:
+            await self._commit.until_settled(_LOOK_AGAIN)
 
     async def _hand_on(self, taken: Sequence[Slice]) -> None:
         """Decode what was taken. Partitions share a batch, so it is submitted as a whole, or in parts if it is much."""
@@ -84,7 +93,7 @@ class Consume:
                     waiting = []
                     await asyncio.sleep(0)
                     began = self._clock.monotonic()
-            await self._commit.until_unsettled_below(self._max_unsettled)
+            await self._until_wanted()
         if waiting:
             self._submit(waiting)
 

@@ -63,6 +63,11 @@ class Streaming:
         self._queue.add([Stream(event) for event in live])
         self._begin_due()
 
+    @property
+    def is_supplied(self) -> bool:
+        """Never: what waits is few, as streams are long."""
+        return False
+
     def drop_partitions(self, partitions: set[int]) -> None:
         """Forget the events of partitions that are no longer ours, and end their streams."""
         self._queue.drop(lambda stream: stream.event.record.partition in partitions)

@@ -142,6 +142,7 @@ class Pipeline:
             self._decode,
             self._commit,
             self._submit,
+            lambda: self._batching.is_supplied,
             settings.batching.max_queued,
             clock,
             signals,

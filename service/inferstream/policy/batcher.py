@@ -20,6 +20,8 @@ from inferstream.policy.latency import LatencyModel
 
 _PROBE_SECONDS = 0.2  # a backend that seems too slow for every event is tried again this often
 _LOOK_AGAIN_SECONDS = 0.01  # while no endpoint is up
+_SUPPLY_CALLS = 2  # full ones, for every instance
+_SUPPLY_SHARE = 0.05  # of the shortest SLO
 _BY_DEADLINE = attrgetter("deadline")
 
 
@@ -85,7 +87,7 @@ class Batcher(Generic[E]):
         self._endpoints = [Instances(latency, n, limits.ahead) for n in instances]
         self._waiting = 0
         self._numbers = 0
-        self._probed_at = float("-inf")
+        self._probed_at = self._sent_at = float("-inf")
         self._reserve, self._fallback = 0.01, 0.002
 
     def __len__(self) -> int:
@@ -107,6 +109,19 @@ class Batcher(Generic[E]):
         """Calls under way."""
         return sum(endpoint.in_flight for endpoint in self._endpoints)
 
+    def is_supplied(self, now: float) -> bool:
+        """Enough waits for the next calls, and so little that what comes after it can wait for it without harm.
+
+        What waits here has cooled down in the processor's caches when its turn comes, and fills memory. A model that
+        does not get on is no reason to wait: then others may have to answer.
+        """
+        full = sum(len(endpoint) for endpoint in self._endpoints if endpoint.is_up) * self._limits.max_rows
+        if not full or self._waiting < _SUPPLY_CALLS * full:
+            return False
+        harmless = _SUPPLY_SHARE * min(queue.slo_seconds for queue in self._order)
+        clears_in = self._waiting / full * self._latency.estimate(self._limits.max_rows)
+        return clears_in < harmless and now - self._sent_at < harmless
+
     def keep(self, reserve: float, fallback: float) -> None:
         """Seconds kept of every budget: for an outcome to be acknowledged, and for the chain to answer a batch."""
         self._reserve, self._fallback = reserve, fallback
@@ -117,13 +132,16 @@ class Batcher(Generic[E]):
 
     def add(self, events: Iterable[E]) -> None:
         """Events join the queue of their class, by deadline; among equal ones in the order given."""
+        slo_class, queue = "", deque[E]()
         for event in events:
-            queue = self._queues[event.slo_class].events
+            if event.slo_class is not slo_class:
+                slo_class = event.slo_class
+                queue = self._queues[slo_class].events
             if queue and event.deadline < queue[-1].deadline:
                 insort(queue, event, key=_BY_DEADLINE)
             else:
                 queue.append(event)
-            self._waiting += 1
+        self._waiting = sum([len(each.events) for each in self._order])
 
     def drop(self, is_gone: "Predicate[E]") -> None:
         """Forget the waiting events that somebody else answers now."""
@@ -152,6 +170,7 @@ class Batcher(Generic[E]):
         if not events:
             return Plan(None, missed, None)
         self._numbers += 1
+        self._sent_at = now
         endpoint.sent(self._numbers, len(events), now + overhead / 2)
         return Plan(Call(self._numbers, self._endpoints.index(endpoint), events, self._earliest(events)), missed, now)
 
@@ -245,6 +264,8 @@ class Batcher(Generic[E]):
 
     def _earliest(self, events: list[E]) -> float:
         """The deadline of a call: events that may be late set none."""
+        if len(self._order) == 1:  # its queue is by deadline
+            return float("inf") if self._order[0].is_scored_late else events[0].deadline
         return min((e.deadline for e in events if not self._queues[e.slo_class].is_scored_late), default=float("inf"))
 
     def _probe(self, missed: list[E], now: float) -> list[E]:

@@ -316,6 +316,21 @@ async def test_memory_is_bounded_while_the_broker_is_away() -> None:
     assert ids(world.outcomes()) == [f"g/in/0/{i}" for i in range(2_000)]
 
 
+@pytest.mark.parametrize(("slo_ms", "is_held_back"), [(600_000, True), (2_000, False)])
+async def test_kafka_keeps_what_the_model_has_no_use_for_yet(slo_ms: int, is_held_back: bool) -> None:
+    """While events have time, two calls' worth waits here; where they may be late, all are taken, to be looked at."""
+    world = World(slo_ms=slo_ms, batching=BatchingSettings(max_batch_size=64))
+    world.model.delay = 0.3
+    world.write_readings(2_000)
+    async with running(world.pipeline()):
+        await world.until(lambda: len(world.model.calls) > 1)
+        await asyncio.sleep(0.2)
+        assert (world.signals.unsettled.total() < 1_000) is is_held_back
+        world.model.delay = 0.0
+        await world.until(lambda: world.committed() == 2_000)
+    assert ids(world.outcomes()) == [f"g/in/0/{i}" for i in range(2_000)]
+
+
 async def test_drain_under_load_loses_and_repeats_nothing() -> None:
     """A clean stop commits exactly what was answered; the next one goes on there."""
     world = World()

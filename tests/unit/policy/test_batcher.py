@@ -314,6 +314,57 @@ def test_a_backlog_of_late_events_leaves_room_for_who_comes_next() -> None:
     assert ALPHA + BETA * len(call.events) <= 0.038 / 2 + 1e-9
 
 
+FULL = 64 * 2  # two calls of 64 rows for one instance; 7.4 ms each, with a little for chance
+
+
+def supplied(waiting: Batcher[Item], count: int, deadline: float = 60.0, at: float = 0.0) -> bool:
+    """Whether so many are enough, when a call was just made."""
+    waiting.add(items(1, deadline))
+    assert waiting.next(0.0).call
+    waiting.add(items(count, deadline))
+    return waiting.is_supplied(at)
+
+
+@pytest.mark.parametrize(
+    ("count", "slo", "is_supplied"),
+    [
+        pytest.param(FULL - 1, 60.0, False, id="less than two calls"),
+        pytest.param(FULL, 60.0, True, id="two calls, and time"),
+        pytest.param(FULL, 0.05, False, id="two calls take long, against this SLO"),
+        pytest.param(64 * 200, 20.0, False, id="so much waits that others could come too late"),
+    ],
+)
+def test_no_more_is_wanted_while_the_next_calls_wait_and_nobody_is_in_a_hurry(
+    count: int, slo: float, is_supplied: bool
+) -> None:
+    """Two full calls for every instance, made in a twentieth of the SLO."""
+    waiting = batcher(SloClass("default", slo))
+    assert supplied(waiting, count, slo) is is_supplied
+
+
+def test_the_shortest_slo_says_who_is_in_a_hurry() -> None:
+    """An event of a class with little time may be among those that are not taken yet."""
+    waiting = batcher(SloClass("default", 60.0), SloClass("quick", 0.02))
+    assert not supplied(waiting, FULL)
+
+
+def test_a_model_that_does_not_get_on_is_not_waited_for() -> None:
+    """What is in Kafka may soon have to be answered by others."""
+    waiting = batcher(SloClass("default", 60.0))
+    assert supplied(waiting, FULL, at=2.9)
+    assert not waiting.is_supplied(3.1)
+
+
+def test_more_is_wanted_for_more_instances_and_while_nobody_computes() -> None:
+    """What waits may have to be answered by others than the model: that must see it."""
+    waiting = batcher(SloClass("default", 60.0), instances=(1, 1))
+    assert not supplied(waiting, FULL)
+    waiting.set_up(0, is_up=False)
+    assert waiting.is_supplied(0.0)
+    waiting.set_up(1, is_up=False)
+    assert not waiting.is_supplied(0.0)
+
+
 @dataclass
 class World:
     """A batcher with everything that can happen to it, and the rules that hold throughout."""

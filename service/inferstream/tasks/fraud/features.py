@@ -3,8 +3,10 @@
 A missing aggregate is 0 with its flag set to 1, so that the model can tell it from a true 0.
 """
 
-from collections.abc import Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from operator import attrgetter, ne
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +50,9 @@ INDEX = {name: i for i, name in enumerate(FEATURES)}
 _CHANNEL_0 = INDEX["channel_chip"]
 _AGGREGATE_0 = INDEX[_AGGREGATES[0]]
 _MISSING_0 = INDEX[f"{_AGGREGATES[0]}_missing"]
-_CHANNEL_CODE = {channel: i for i, channel in enumerate(CHANNELS)}
+_CHANNEL = {channel: i for i, channel in enumerate(CHANNELS)}.__getitem__
+_RATE = PER_EURO.get
+_IS_RISKY = _RISKY_CATEGORIES.__contains__
 _OWN = attrgetter("amount", "timestamp_ms", "currency", "channel", "merchant_category", "country", "card_country")
 
 Matrix = npt.NDArray[np.float32]
@@ -66,19 +70,20 @@ def features(events: Sequence[Transaction]) -> Matrix:
 def _own(events: Sequence[Transaction]) -> npt.NDArray[np.float64]:
     """Amount in euros, time, channel code, flags: a column each, [rows, 7]."""
     amounts, times, currencies, channels, categories, countries, issuers = zip(*map(_OWN, events), strict=True)
-    rates = [PER_EURO.get(currency, 0.0) for currency in currencies]
-    return np.array(
-        [
-            [amount / rate if rate else amount for amount, rate in zip(amounts, rates, strict=True)],
-            times,
-            [_CHANNEL_CODE[channel] for channel in channels],
-            [category in _RISKY_CATEGORIES for category in categories],
-            [a is not None and a != b for a, b in zip(issuers, countries, strict=True)],
-            [issuer is None for issuer in issuers],
-            [not rate for rate in rates],
-        ],
-        np.float64,
-    ).T
+    own = np.empty((7, len(events)), np.float64)
+    rates = _column(map(_RATE, currencies, repeat(0.0)), events)
+    own[0] = _column(amounts, events) / np.where(rates, rates, 1.0)
+    own[1] = _column(times, events)
+    own[2] = _column(map(_CHANNEL, channels), events)
+    own[3] = _column(map(_IS_RISKY, categories), events)
+    own[5] = [issuer is None for issuer in issuers]
+    own[4] = _column(map(ne, issuers, countries), events) - own[5]  # who is missing is not foreign
+    own[6] = rates == 0
+    return own.T
+
+
+def _column(values: Iterable[Any], events: Sequence[Transaction]) -> npt.NDArray[np.float64]:
+    return np.fromiter(values, np.float64, len(events))
 
 
 def _matrix(own: npt.NDArray[np.float64], upstream: npt.NDArray[np.float64]) -> Matrix:

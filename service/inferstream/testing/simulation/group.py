@@ -93,19 +93,25 @@ class Group:
             self._noted(member, "left", self._generation)
             self._remove(member)
 
-    def commit(self, member: str, generation: int, offsets: Mapping[int, int]) -> None:
+    def commit(self, member: str, generation: int, offsets: Mapping[int, int], *, is_awaited: bool = True) -> None:
         """As brokers do: a commit without generation is taken while the group is empty."""
         if not (generation < 0 and self._state == "empty"):
             self._check(member, generation)
             if self._state == "completing":
                 raise RebalanceInProgress
             self._keep_alive(member)
-        self.store(member, offsets)
+        self.store(member, offsets, is_awaited=is_awaited)
 
-    def store(self, who: str, offsets: Mapping[int, int]) -> None:
-        """The offsets are committed, whoever it was."""
+    def store(self, who: str, offsets: Mapping[int, int], *, is_awaited: bool = True) -> None:
+        """The offsets are committed, whoever it was.
+
+        Brokers cannot tell a commit that its sender has given up, on a connection that broke, from a new one. Where
+        it undoes a later one, no client is to blame, and the next commit mends it.
+        """
         for partition, offset in offsets.items():
-            self._noted(who, "commit", (partition, self.offsets.get(partition), offset))
+            before = self.offsets.get(partition)
+            undoes = not is_awaited and before is not None and offset < before
+            self._noted(who, "commit undone" if undoes else "commit", (partition, before, offset))
             self.offsets[partition] = offset
 
     def owners(self) -> Mapping[str, list[int]]:

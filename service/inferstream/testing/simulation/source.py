@@ -236,11 +236,17 @@ class SimSource:
         group = self._group
         while True:
             member, generation = self._credentials()
+            answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             try:
-                await self._call(lambda m=member, g=generation: group.commit(m, g, offsets))
+                await self._call(
+                    lambda m=member, g=generation, a=answer: group.commit(m, g, offsets, is_awaited=not a.done())
+                )
                 return
             except NoAnswer:
-                await asyncio.sleep(_BACKOFF)
+                pass
+            finally:
+                answer.cancel()
+            await asyncio.sleep(_BACKOFF)
 
     def _credentials(self) -> tuple[str, int]:
         """Under which a commit goes."""
