@@ -18,7 +18,7 @@ from loadtest import contestants, repository, topics
 from loadtest.calibration import Calibration
 from loadtest.ceilings import triton_alone
 from loadtest.contestants import Options
-from loadtest.errors import ScenarioError
+from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.place import Place, Topics
 from loadtest.repository import Pace
 from loadtest.result import Run
@@ -109,8 +109,29 @@ class Bench:
         load = getattr(scenario.arrivals, "load", None)
         pace = "" if load is None else f", load {load:g}"
         self._progress(f"{contestant}: {scenario.name}, SLO {scenario.slo_ms} ms{pace}, for {scenario.seconds:g} s")
+        await self._wake_triton(scenario.model)
         conductor = Conductor(self.place, found, scenario, options=options or {}, seed=seed, capacity=capacity)
-        return await conductor.run()
+        run = await conductor.run()
+        if not scenario.faults and not await self._triton_answers(scenario.model):
+            run["void"] = run["void"] or "Triton itself has hung in this run"
+        return run
+
+    async def _triton_answers(self, model: Model) -> bool:
+        """Whether it is up to a run; not asked where it is not ours to know."""
+        return not self.place.triton or await triton_alone.answers(self.place.triton, model)
+
+    async def _wake_triton(self, model: Model) -> None:
+        """A Triton that hangs would be measured as its contestant's fault: ours is started anew."""
+        if await self._triton_answers(model):
+            return
+        stack = self.place.stack
+        if stack is None or "triton" not in self.place.parts:
+            raise LoadTestError(f"model '{model}' at Triton {self.place.triton} answers no call: nothing was measured")
+        self._progress("Triton answers no call any more: starting it anew")
+        await asyncio.to_thread(stack.kill, "triton")
+        await asyncio.to_thread(stack.start, "triton")
+        if not await self._triton_answers(model):
+            raise LoadTestError(f"model '{model}' answers no call, nor after a new start of Triton")
 
     async def _search(self, contestant: str, scenario: Scenario, options: Options | None, seed: int) -> list[Run]:
         """Bisection; the runs in the order they were made."""

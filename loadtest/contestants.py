@@ -28,6 +28,8 @@ Options = Mapping[str, Any]
 PEERS = Path(__file__).with_name("peers")
 _READY_SECONDS = 90.0
 _PIPELINE = f"{ENV_PREFIX}PIPELINES__FRAUD__"
+WEB_PORT = f"{ENV_PREFIX}WEB__PORT"
+"""The variable that says where the service's health port is to be; by default it is a free one."""
 
 
 class Job(NamedTuple):
@@ -80,9 +82,9 @@ class Service(Contestant):
         """It is here already."""
 
     async def start(self, job: Job, log: Path) -> Child:
-        port = free_port()
+        port = int(job.environ.get(WEB_PORT, free_port()))
         environ = {n: v for n, v in environment().items() if not n.upper().startswith(ENV_PREFIX)}
-        environ |= {**service_environ(job), f"{ENV_PREFIX}WEB__PORT": str(port)}
+        environ |= {**service_environ(job), WEB_PORT: str(port)}
         child = Child("service", [sys.executable, "-m", "inferstream", "run"], environ, log)
         await child.start()
         self._ports[child] = port

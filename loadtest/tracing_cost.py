@@ -1,22 +1,26 @@
 """What traces cost the service: the same load with them on and off, in turns, at a collector of its own.
 
-`python -m loadtest.tracing_cost` prints CPU time per event of each, medians of five alternating runs, their ratio, and
-what share of a core the difference is at that rate. With `--slo-ms 1 --ratio 0` every event misses its deadline, and so
-wants a trace; with `--path` only what the data path itself does for an event that leaves none is measured.
+`python -m loadtest.tracing_cost` prints CPU time per event of each, medians of five alternating runs, their ratio, what
+share of a core the difference is at that rate, and how long slices of the export held the interpreter. With `--slo-ms 1
+--ratio 0` every event misses its deadline, and so wants a trace; with `--path` only what the data path itself does for
+an event that leaves none is measured.
 """
 
 import argparse
 import asyncio
 import math
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
+
+import aiohttp
 
 from inferstream.app import SystemClock
 from inferstream.events.envelope import Event, Provenance
@@ -30,10 +34,12 @@ from inferstream.pipeline.outcomes import Route
 from inferstream.policy.sampling import TokenBucket
 from inferstream.signals import Signals
 from loadtest.bench import Bench
+from loadtest.contestants import WEB_PORT
 from loadtest.errors import LoadTestError
 from loadtest.scenario import Scenario, parse
 
 _OTLP = "INFERSTREAM__TELEMETRY__OTLP__ENDPOINT"
+_SLICES = re.compile(r'^inferstream_trace_slice_seconds_bucket\{le="([^"]+)"\} (\d+)', re.MULTILINE)
 _RATIO = "INFERSTREAM__TELEMETRY__TRACES__RATIO"
 
 
@@ -61,11 +67,48 @@ def scenario(rate: float, seconds: float, slo_ms: int, environ: dict[str, str]) 
     return parse({**content, "warm_up_s": 2.0, "environ": environ}, "tracing_cost")
 
 
+class Slices:
+    """How long slices of the export took, by the service's own count, added up over its runs."""
+
+    def __init__(self) -> None:
+        self._ended: dict[float, int] = {}
+        self._running: dict[float, int] = {}
+
+    async def watch(self, port: int) -> None:
+        """Look each second, until cancelled. What a service counts in its last second is not seen."""
+        async with aiohttp.ClientSession() as session:
+            while True:
+                with suppress(aiohttp.ClientError):
+                    async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                        self._saw({float(le): int(n) for le, n in _SLICES.findall(await answer.text())})
+                await asyncio.sleep(1)
+
+    def _saw(self, counts: dict[float, int]) -> None:
+        if counts.get(math.inf, 0) < self._running.get(math.inf, 0):  # another process
+            self._ended = self.counts
+        self._running = counts
+
+    @property
+    def counts(self) -> dict[float, int]:
+        """By bound in seconds: how many took at most so long."""
+        return {le: self._ended.get(le, 0) + n for le, n in self._running.items()}
+
+    def __str__(self) -> str:
+        counts = self.counts
+        total = counts.get(math.inf, 0)
+        if not total:
+            return "no slice was seen"
+        longest = next(le for le, n in sorted(counts.items()) if n >= 0.999 * total)
+        return f"{total} slices, {counts[0.001] / total:.3%} within 1 ms, p99.9 within {longest * 1e3:g} ms of CPU time"
+
+
 async def compare(given: argparse.Namespace) -> dict[str, list[float]]:
     """CPU microseconds per event of the service, with traces and without, run by run."""
     took: dict[str, list[float]] = {"off": [], "on": []}
     with tempfile.TemporaryDirectory(prefix="inferstream-tracing-") as folder, collector(Path(folder)) as (url, file):
-        variants = {"off": {}, "on": {_OTLP: url, _RATIO: str(given.ratio)}}
+        slices, port = Slices(), free_port()
+        watching = asyncio.create_task(slices.watch(port))
+        variants = {"off": {}, "on": {_OTLP: url, _RATIO: str(given.ratio), WEB_PORT: str(port)}}
         async with Bench(given.kafka) as bench:
             for _ in range(given.runs):
                 for name, environ in variants.items():
@@ -74,7 +117,8 @@ async def compare(given: argparse.Namespace) -> dict[str, list[float]]:
                     took[name].append(run["cpu_us_per_event"]["contestant"])
                     print(f"{name:4} {took[name][-1]:6.1f} us/event, {run['counts']}", flush=True)
         spans = sum(1 for _ in file.open())
-        print(f"{spans} spans were collected")
+        watching.cancel()
+        print(f"{spans} spans were collected; {slices}")
     return took
 
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inferstream import local
+from inferstream.errors import InferstreamError
 from inferstream.settings import TritonSettings
 from inferstream.tasks import Tensors
 from inferstream.tasks.fraud import FraudTask
@@ -56,6 +57,23 @@ async def measure(
         ]
     finally:
         await server.stop()
+
+
+async def answers(url: str, model: str) -> bool:
+    """Whether the model answers a call of one row within seconds."""
+    task, settings = FraudTask(), TritonSettings(url=url)
+    rows = task.tensors([event for event, _ in itertools.islice(stream(seed=1), 1)])
+    server = TritonServer(url, settings)
+    try:
+        asked = TritonModel(server, model, "", task, settings)
+        async with asyncio.timeout(_CALL_SECONDS):
+            await asked.check()
+            await asked.infer(rows, _CALL_SECONDS)
+    except (InferstreamError, TimeoutError):
+        return False
+    finally:
+        await server.stop()
+    return True
 
 
 async def _measure_one(model: TritonModel, tensors: Tensors, calls: int, seconds: float) -> Measured:

@@ -14,18 +14,25 @@ from typing import Any
 
 import structlog
 
-from inferstream import __version__, tasks
-from inferstream.errors import ContractMismatch, InferstreamError, SettingsError, Unavailable
-from inferstream.inprocess import Student, load_reference
-from inferstream.kafka import Admin, KafkaSink, KafkaSource, KafkaTransactions, control, of_service, pinned
+from inferstream import __version__
+from inferstream.errors import InferstreamError, Unavailable
+from inferstream.inprocess import load_reference
+from inferstream.kafka import Admin, KafkaSink, KafkaSource, KafkaTransactions, control, pinned
+from inferstream.needs import (
+    check_rights,
+    check_topics,
+    load_student,
+    load_tasks,
+    models_on_triton,
+    refuse_an_unnamed_version,
+    topics_of,
+)
 from inferstream.pipeline.observe.traces import Tracing
 from inferstream.pipeline.outcomes import Route
 from inferstream.pipeline.rollout.pin import Pinned
-from inferstream.pipeline.streams import refuse_settings
 from inferstream.pipeline.topology import Pipeline, Ports, Timing
-from inferstream.settings import PipelineSettings, Settings, default_group
+from inferstream.settings import Settings, default_group
 from inferstream.signals import Signals, Snapshot
-from inferstream.tasks import Task
 from inferstream.tasks.streaming import StreamingTask
 from inferstream.telemetry import metrics
 from inferstream.telemetry.otlp import exporting
@@ -53,91 +60,6 @@ class SystemClock:
 
     def unix_ms(self) -> float:
         return time.time() * 1000
-
-
-def load_tasks(settings: Settings) -> dict[str, Task]:
-    """The task of each pipeline. Raises SettingsError."""
-    loaded = {name: tasks.load(p.task or name, p.options) for name, p in settings.pipelines.items()}
-    for name, task in loaded.items():
-        if isinstance(task, StreamingTask):
-            refuse_settings(name, settings.pipelines[name])
-    return loaded
-
-
-def load_student(pipeline: PipelineSettings, task: Task) -> Student | None:
-    """The student a pipeline names, else the task's; None where there is none."""
-    name = pipeline.student or task.student
-    return None if name is None or name == "none" else Student(name, task)
-
-
-def models_on_triton(settings: Settings, pipeline: str, task: Task) -> dict[str, tuple[str, str]]:
-    """Name and version of the pipeline's model, and of those beside it, by role. Raises SettingsError."""
-    chosen = settings.pipelines[pipeline]
-    own = (chosen.model or task.model, chosen.model_version)
-    if not own[0]:
-        raise SettingsError(f"pipelines.{pipeline}.model: name the model on Triton; its task has none of its own")
-    found = {"model": own}
-    beside = {
-        "fallback": ("fallback_model", chosen.fallback_model),
-        "canary": ("canary.model", chosen.canary.model),
-        "shadow": ("shadow.model", chosen.shadow.model),
-    }
-    for role, (key, given) in beside.items():
-        if given is None:
-            continue
-        name, _, version = given.partition(":")
-        if (name, version) == own:
-            raise SettingsError(
-                f"pipelines.{pipeline}.{key}: '{given}' is the model itself; "
-                "name another model, or another version as `name:version`"
-            )
-        found[role] = (name, version)
-    return found
-
-
-def _refuse_an_unnamed_version(pipeline: str, asked: Mapping[str, tuple[str, str]], version: str) -> None:
-    """Raise SettingsError where calls that name no version would go to the newest one, which is to be tried first."""
-    for role in ("canary", "shadow"):
-        if not version and role in asked and asked[role][0] == asked["model"][0]:
-            raise SettingsError(
-                f"pipelines.{pipeline}.{role}.model: it is a version of the model itself, so say which one answers: "
-                f"set pipelines.{pipeline}.model_version, or pin one with `inferstream models switch`"
-            )
-
-
-def topics_of(pipeline: PipelineSettings) -> dict[str, str]:
-    """Every topic of a pipeline, by role."""
-    topics = {
-        "input": pipeline.input_topic,
-        "output": pipeline.output_topic,
-        "dead letter": pipeline.dead_letter_topic,
-    }
-    return topics if pipeline.shadow.model is None else {**topics, "shadow": pipeline.shadow.topic}
-
-
-async def check_rights(settings: Settings, admin: Admin) -> None:
-    """Raise ContractMismatch naming every right that a broker with ACLs does not give us, but the service needs."""
-    if missing := await admin.lacking(acl for acl in of_service(settings) if acl.is_needed):
-        raise ContractMismatch(
-            f"the broker does not allow it: grant {', '.join(map(str, missing))}; `inferstream acls` prints all of them"
-        )
-
-
-def check_topics(settings: Settings, partitions: Mapping[str, int]) -> None:
-    """Raise ContractMismatch naming every topic that is missing or has too few partitions."""
-    wrong = []
-    for name, p in settings.pipelines.items():
-        for role, topic in topics_of(p).items():
-            if topic not in partitions:
-                wrong.append(f"{role} topic '{topic}' of pipeline '{name}' does not exist: create it")
-        needed, given = partitions.get(p.input_topic, 0), partitions.get(p.output_topic, 0)
-        if given and given < needed:
-            wrong.append(
-                f"output topic '{p.output_topic}' has {given} partitions, input topic '{p.input_topic}' has {needed}; "
-                "outcomes keep their partition number, so give it at least as many"
-            )
-    if wrong:
-        raise ContractMismatch("; ".join(wrong))
 
 
 class App:
@@ -263,7 +185,7 @@ class App:
         pin = self._pins[name] = Pinned(name, asked["model"], notes, SystemClock(), self._signals)
         stack.push_async_callback(pin.stop)
         await pin.read()
-        _refuse_an_unnamed_version(name, asked, pin.version)
+        refuse_an_unnamed_version(name, asked, pin.version)
         fleet = self._fleets[name] = Fleet(name, task, servers, self._settings.triton, self._signals)
         stack.push_async_callback(fleet.stop)
         for role, (model, version) in asked.items():

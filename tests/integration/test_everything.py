@@ -9,7 +9,7 @@ import pytest
 from tests.integration.examples import ExampleBench, details
 
 from inferstream import local
-from inferstream.app import load_tasks, models_on_triton
+from inferstream.needs import load_tasks, models_on_triton
 from inferstream.operate.demo.shows import show_of
 from inferstream.operate.pipelines import choose
 

@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from aiokafka import TopicPartition
+from confluent_kafka import KafkaError, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 from tests.contract.cluster import PARTITIONS, Group, KafkaCluster, joined, kafka_cluster, record
 
 from inferstream import local
@@ -325,3 +327,23 @@ async def test_the_former_of_two_processes_with_one_instance_id_ends(cluster: Ka
                 await poll([first], 30)
             await poll([second], 3)  # the first is not stopped yet: it must not come back
             assert set(group.epochs) == set(range(PARTITIONS))
+
+
+_UNPACKED = 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize(("compression", "is_refused"), [("producer", False), ("uncompressed", True)])
+def test_a_topic_that_the_broker_unpacks_takes_nothing_that_unpacks_to_more_than_its_limit(
+    broker: local.Stack, compression: str, is_refused: bool
+) -> None:
+    """Any client unpacks a batch whole; what producers that nobody trusts may send is for the broker to bound."""
+    address, topic = {"bootstrap.servers": broker.endpoints.kafka}, f"packed-{compression}"
+    admin = AdminClient(address)
+    admin.create_topics([NewTopic(topic, 1, 1, config={"compression.type": compression})])[topic].result(30)
+    errors: list[KafkaError | None] = []
+    producer = Producer({**address, "compression.type": "zstd", "message.max.bytes": 2 * _UNPACKED})
+    producer.produce(topic, bytes(_UNPACKED), on_delivery=lambda error, _: errors.append(error))
+    assert producer.flush(60) == 0
+    (error,) = errors
+    assert (error is not None) is is_refused
+    assert error is None or error.code() == KafkaError.MSG_SIZE_TOO_LARGE

@@ -18,11 +18,11 @@ from tests.contract.cluster import Group, record
 from tests.integration.conftest import PARTITIONS, Bench
 from tests.integration.secured import PASSWORD, USER, SecuredBroker, as_environ, put, secured_broker, write_pem
 
-from inferstream.app import check_rights
 from inferstream.errors import ContractMismatch, LoginRefused, Unavailable
 from inferstream.kafka import Acl, Admin, KafkaSink, KafkaSource, KafkaTransactions, of_service, of_tools
 from inferstream.kafka.access.acls import TOOLS
 from inferstream.local import Stack
+from inferstream.needs import check_rights
 from inferstream.operate.check import find
 from inferstream.settings import KafkaSettings, Settings, load
 

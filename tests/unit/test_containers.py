@@ -33,7 +33,8 @@ def test_the_image_runs_as_nobody_and_installs_by_hash() -> None:
 
 def test_compose_gives_the_service_settings_it_knows_and_topics_it_uses() -> None:
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-    settings = load(environ=services["service"]["environment"])
+    given = services["service"]["environment"]
+    settings = load(environ={name: value for name, value in given.items() if value is not None})
     assert settings.kafka.bootstrap_servers.split(":")[0] in services
     assert settings.triton.url == "triton:8001"
     default = PipelineSettings()
@@ -88,8 +89,26 @@ def test_what_no_event_needs_is_closed_with_a_key_of_its_own_at_each_start(name:
     assert first[2] != second[2]
 
 
-def test_only_the_health_port_and_the_broker_are_open_and_to_this_machine_only() -> None:
+def test_what_the_shell_may_say_of_telemetry_reaches_the_profile_that_takes_it() -> None:
+    """The collector is a service of the profile; Grafana finds the project's dashboard where its provider looks."""
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    name = "INFERSTREAM__TELEMETRY__OTLP__ENDPOINT"
+    (told,) = re.findall(rf"{name}=(\S+) docker compose --profile (?:\S+) up", (ROOT / "compose.yaml").read_text())
+    shell = {key: "0.5" for key, value in compose["services"]["service"]["environment"].items() if value is None}
+    settings = load(environ=shell | {name: told})
+    assert settings.telemetry.traces.ratio == 0.5
+    host, _, port = str(settings.telemetry.otlp.endpoint).removeprefix("http://").partition(":")
+    observe = compose["services"][host]
+    assert (observe["profiles"], port) == (["observe"], "4317")
+    source, target, _ = observe["volumes"][0].split(":")
+    assert (ROOT / source).is_file()
+    (mounted,) = observe["configs"]
+    provider = yaml.safe_load(compose["configs"][mounted["source"]]["content"])["providers"][0]
+    assert provider["options"]["path"] == target
+
+
+def test_only_the_health_port_the_broker_and_grafana_are_open_and_to_this_machine_only() -> None:
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     ports = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(ports) == 2
+    assert len(ports) == 3
     assert all(port.startswith("127.0.0.1:") for port in ports)

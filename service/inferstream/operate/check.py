@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
 
-from inferstream.app import check_topics, load_student, load_tasks, models_on_triton
 from inferstream.errors import InferstreamError, ModelError, Unavailable
 from inferstream.events.outcome import Cause
 from inferstream.kafka import Acl, Admin, of_service
+from inferstream.needs import check_topics, load_student, load_tasks, models_on_triton
 from inferstream.settings import KafkaSettings, PipelineSettings, Settings
 from inferstream.tasks import Task
 from inferstream.tasks.streaming import StreamingTask

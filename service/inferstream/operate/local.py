@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from inferstream import local
-from inferstream.app import topics_of
 from inferstream.kafka import Admin
+from inferstream.needs import topics_of
 from inferstream.settings import Settings, load
 
 TOPIC_PARTITIONS = 4

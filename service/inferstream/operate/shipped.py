@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from inferstream.app import load_tasks, models_on_triton
 from inferstream.errors import ContractMismatch
+from inferstream.needs import load_tasks, models_on_triton
 from inferstream.settings import Settings
 
 _SHIPPED = Path(__file__).parents[1] / "model_repository"

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
-from inferstream.app import load_tasks, models_on_triton
 from inferstream.kafka import GroupOffsets, pinned
+from inferstream.needs import load_tasks, models_on_triton
 from inferstream.operate.pipelines import Chosen, choose
 from inferstream.pipeline.rollout.pin import PLACE
 from inferstream.policy.pin import Pin, pin_note, read_pin

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Collection
 
-from inferstream.app import check_topics, topics_of
 from inferstream.errors import Unavailable
 from inferstream.kafka import Admin
+from inferstream.needs import check_topics, topics_of
 from inferstream.settings import Settings
 
 _LOOK_AGAIN_SECONDS = 0.1

@@ -24,6 +24,23 @@ class Part:
         return any(kind.encode() in begin for begin in _BEGIN.findall(self.content))
 
 
+State = tuple[tuple[int, ...] | None, ...]
+"""What tells that a file was written or another put in its place; None of one that is not there."""
+
+
+def state(*files: Path | None) -> State:
+    """Differs when any of these does, also where a link to it was turned: Kubernetes gives new files so."""
+    return tuple(_stat(file) for file in files if file is not None)
+
+
+def _stat(file: Path) -> tuple[int, ...] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def read(setting: str, file: Path, usual_name: str | None = None) -> Part:
     """A file with what it holds. Raises SettingsError; for a folder it names the file that is usually in such a one."""
     try:

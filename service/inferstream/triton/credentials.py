@@ -13,8 +13,6 @@ from inferstream.settings import TritonSettings, pem
 from inferstream.settings.values import SERVER_KEY
 
 Headers = tuple[tuple[str, str], ...]
-State = tuple[tuple[int, ...] | None, ...]
-"""What tells that a file was written or another put in its place; None of one that is not there."""
 
 _HEADER = "triton-grpc-protocol-"
 _ATTEMPTS = 5
@@ -23,16 +21,15 @@ _ATTEMPTS = 5
 class Credentials(NamedTuple):
     """As the files were at one moment."""
 
-    state: State
+    state: pem.State
     channel: grpc.ChannelCredentials | None
     """None: without TLS."""
     headers: Headers
 
 
-def state(settings: TritonSettings) -> State:
+def state(settings: TritonSettings) -> pem.State:
     """Of all files of a connection, seen through links: Kubernetes turns one over to give new files."""
-    files = (settings.ca_file, settings.certificate_file, settings.key_file, settings.access_key_file)
-    return tuple(_seen(file) for file in files if file is not None)
+    return pem.state(settings.ca_file, settings.certificate_file, settings.key_file, settings.access_key_file)
 
 
 def read(settings: TritonSettings) -> Credentials:
@@ -68,14 +65,6 @@ def headers_of(name: str, key: SecretStr | None, file: Path | None) -> Headers:
         return ()
     said, _, value = key.get_secret_value().partition("=")
     return ((f"{_HEADER}{said}", value),)
-
-
-def _seen(file: Path) -> tuple[int, ...] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _credentials(settings: TritonSettings) -> grpc.ChannelCredentials:

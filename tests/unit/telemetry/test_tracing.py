@@ -169,6 +169,20 @@ def test_slices_are_small() -> None:
     assert sum(memory.sizes) == 200
 
 
+def test_what_is_sent_at_once_is_encoded_in_portions_with_rests() -> None:
+    """A portion holds the interpreter for a fraction of a millisecond; each is counted, and nothing is left out."""
+    signals = Signals()
+    exporter = otlp_exporter("http://127.0.0.1:1")
+    export = SpanExport(exporter, signals)
+    exporter.rest = export.rest
+    spans = [span for _ in range(4) for span in export._spans(_way_without_call())]
+    request = exporter._translate_data(spans)
+    exporter.shutdown()
+    told = [span.span_id for part in request.resource_spans for scope in part.scope_spans for span in scope.spans]
+    assert told == [span.context.span_id.to_bytes(8, "big") for span in spans if span.context is not None]
+    assert sum(signals.trace_slice.cell().counts) == len(spans) / 4 == 4
+
+
 _PLAIN: list[Timeline] = []
 
 

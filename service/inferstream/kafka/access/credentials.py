@@ -4,7 +4,6 @@ A file that cannot be used, half written perhaps, changes nothing: what was read
 """
 
 import logging
-import os
 import ssl
 from functools import cache
 from pathlib import Path
@@ -30,7 +29,7 @@ class Files(NamedTuple):
     @property
     def state(self) -> tuple[object, ...]:
         """Differs when any file does, also where a link to it was turned."""
-        return tuple(_state(each) for each in self if isinstance(each, Path))
+        return pem.state(*(each for each in self if isinstance(each, Path)))
 
 
 class Certificates:
@@ -106,14 +105,6 @@ def secret_in(file: Path, name: str) -> str:
     if not found:
         raise SettingsError(f"kafka.{name}: {file} is empty")
     return found
-
-
-def _state(file: Path) -> tuple[int, ...]:
-    try:
-        found = os.stat(file)
-    except OSError:
-        return ()
-    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _load(files: Files) -> ssl.SSLContext:

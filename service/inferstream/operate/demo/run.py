@@ -11,9 +11,9 @@ from typing import NamedTuple
 import aiohttp
 
 from inferstream import local, tasks
-from inferstream.app import load_tasks, models_on_triton
 from inferstream.events import codecs, headers
 from inferstream.kafka import KafkaSink, Reader
+from inferstream.needs import load_tasks, models_on_triton
 from inferstream.operate.audit import Report, reconcile
 from inferstream.operate.demo.measure import Measurements, SeenOutcome, SeenPart
 from inferstream.operate.demo.send import WARM_UP, WARM_UP_SECONDS, Load, Sender

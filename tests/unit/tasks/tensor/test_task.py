@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from inferstream.app import models_on_triton
 from inferstream.errors import SettingsError
 from inferstream.events import codecs
+from inferstream.needs import models_on_triton
 from inferstream.settings import PipelineSettings, Settings
 from inferstream.tasks import Unusable, load
 from inferstream.tasks.task import as_declared, finite_rows
