@@ -19,6 +19,7 @@ from inferstream.pipeline.outcomes import REFUSED, Route
 
 _COMMIT_TIMEOUT = 5.0  # seconds
 _PAUSE_SECONDS = 0.5  # between attempts to become the writer again
+_CANCEL_SECONDS = 0.1  # that a task may take to end before it is told again
 
 
 class Ports(NamedTuple):
@@ -98,8 +99,7 @@ class ExactlyOnce:
             if partition is None:
                 continue
             if partition.task is not None:
-                partition.task.cancel()
-                await asyncio.gather(partition.task, return_exceptions=True)
+                await _cancelled(partition.task)
             await self._ports.transactions.close(number)
         self._advanced.set()
 
@@ -210,6 +210,13 @@ class ExactlyOnce:
     def _fail(self, error: BaseException) -> None:
         if not self.failure.done():
             self.failure.set_exception(error)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Cancelled until it has ended: before Python 3.12 `wait_for` swallows a cancellation that comes with an answer."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_SECONDS)
 
 
 def _settle(partition: _Partition, ready: Sequence[_Ready]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.pipeline.world import GROUP, World, encode, ids, running
 
 from inferstream.pipeline.interfaces import OutRecord
+from inferstream.pipeline.transact import _cancelled
 from inferstream.settings import SloClassSettings
 from inferstream.testing import FakeModel, FakeTransactions, MeanTask
 
@@ -19,6 +20,27 @@ def world(**settings: Any) -> World:
 def repeated(given: World) -> list[str]:
     """Ids of which there are several outcomes."""
     return [id_ for id_, count in Counter(ids(given.outcomes())).items() if count > 1]
+
+
+async def test_a_task_that_swallows_its_cancellation_is_told_again() -> None:
+    """As one does in which a call's answer comes at that moment: a partition that goes waits for it, for ever else."""
+    swallowed = 0
+
+    async def stubborn() -> None:
+        nonlocal swallowed
+        while swallowed < 2:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                swallowed += 1
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await _cancelled(task)
+    assert task.cancelled()
+    assert swallowed == 2
 
 
 async def test_outcomes_dead_letters_and_offsets_are_written_together() -> None:
