@@ -53,12 +53,13 @@ def test_a_window_costs_its_worst_partition_by_one_silence_and_in_sum() -> None:
 
 
 def test_each_pod_that_ends_has_a_window_until_the_next_does() -> None:
+    """It opens a moment before: an event on its way to the pod waits for the next one."""
     said = [
         Said(at, f"p{at}", "", what)
-        for at, what in ((5, "is to end"), (20, "is to end"), (22, "is gone"), (40, "is to end"))
+        for at, what in ((500, "is to end"), (2_000, "is to end"), (2_200, "is gone"), (4_000, "is to end"))
     ]
-    assert windows(said, 10, 60) == [("p20", 20, 40), ("p40", 40, 60)]
-    assert windows(said, 50, 60) == [("no pod ended", 50, 60)]
+    assert windows(said, 1_000, 6_000) == [("p2000", 1_900, 3_900), ("p4000", 3_900, 6_000)]
+    assert windows(said, 5_000, 6_000) == [("no pod ended", 5_000, 6_000)]
 
 
 @pytest.mark.parametrize(

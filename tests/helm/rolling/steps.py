@@ -14,6 +14,7 @@ from tests.helm.rolling.silences import Cost, Window, cost, silences, times, wai
 from tests.helm.rolling.stage import Stage
 from tests.integration.secured import USER
 
+_ON_THE_WAY_MS = 100.0
 _BEFORE_SECONDS = 10.0
 SILENCE_SECONDS, IN_TIME = 5.0, 0.999
 
@@ -65,12 +66,15 @@ async def step(
 
 
 def windows(said: Sequence[Said], began_ms: float, ended_ms: float) -> list[Window]:
-    """One for each pod that was told to end between these times; if none was, all of that time."""
+    """One for each pod that was told to end between these times; if none was, all of that time.
+
+    A silence may begin a moment before: with an event that was on its way and is left to whoever comes next.
+    """
     ends = [each for each in said if each.what == "is to end" and began_ms <= each.at_unix_ms <= ended_ms]
     if not ends:
         return [Window("no pod ended", began_ms, ended_ms)]
-    until = [float(each.at_unix_ms) for each in ends[1:]] + [ended_ms]
-    return [Window(each.pod, float(each.at_unix_ms), end) for each, end in zip(ends, until, strict=True)]
+    begins = [each.at_unix_ms - _ON_THE_WAY_MS for each in ends]
+    return [Window(e.pod, b, end) for e, b, end in zip(ends, begins, [*begins[1:], ended_ms], strict=True)]
 
 
 def judge(
