@@ -39,8 +39,8 @@ from loadtest.errors import LoadTestError
 from loadtest.scenario import Scenario, parse
 
 _OTLP = "INFERSTREAM__TELEMETRY__OTLP__ENDPOINT"
-_SLICES = re.compile(r'^inferstream_trace_slice_seconds_bucket\{le="([^"]+)"\} (\d+)', re.MULTILINE)
 _RATIO = "INFERSTREAM__TELEMETRY__TRACES__RATIO"
+_SLICES = re.compile(r'^inferstream_trace_slice_seconds_bucket\{le="([^"]+)"\} (\d+)', re.MULTILINE)
 
 
 @contextmanager

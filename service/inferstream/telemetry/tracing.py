@@ -1,7 +1,7 @@
 """Spans made of what the pipelines tell of events, exported by OTLP from a thread of its own, in small slices.
 
-A slice is what is sent at once. It is encoded in portions, each of which holds the interpreter for much less than a
-millisecond, so no event waits for it. The queue is bounded; what does not fit, or cannot be delivered in time, is
+A slice is what is sent at once. It is encoded in portions, each of which holds the interpreter for a fraction of a
+millisecond, so that events need not wait for it. The queue is bounded; what does not fit, or cannot be delivered in time, is
 dropped and counted.
 """
 
