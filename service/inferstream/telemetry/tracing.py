@@ -1,8 +1,8 @@
 """Spans made of what the pipelines tell of events, exported by OTLP from a thread of its own, in small slices.
 
 A slice is what is sent at once. It is encoded in portions, each of which holds the interpreter for a fraction of a
-millisecond, so that events need not wait for it. The queue is bounded; what does not fit, or cannot be delivered in time, is
-dropped and counted.
+millisecond, so that events need not wait for it. The queue is bounded; what does not fit, or cannot be delivered in
+time, is dropped and counted.
 """
 
 import asyncio
