@@ -249,7 +249,7 @@ async def test_a_new_certificate_is_followed_under_load_and_no_event_is_lost_or_
             for number in range(4):
                 is_last = number == 3
                 pair.certificate.write_bytes(b"half a certificate")
-                await asyncio.sleep(1.5)
+                await until_said(service, "credentials_not_renewed", number + 1)
                 pair.replace_by((other if is_last else ours).client(f"renewed-{number}"))
                 await until_said(service, "credentials_renewed", number + 1)
                 await asyncio.sleep(0.5)

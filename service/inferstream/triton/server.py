@@ -127,17 +127,23 @@ class TritonServer:
         closing.add_done_callback(self._closing.pop)
 
     async def _follow(self) -> None:
-        """Look at the files, for ever."""
+        """Look at the files, for ever.
+
+        They are put in place one by one and fit together only with the last: trouble is told once they rest.
+        """
+        seen = self._credentials.state
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if credentials.state(self._settings) == self._credentials.state:
+            before, seen = seen, credentials.state(self._settings)
+            if seen == self._credentials.state:
                 self._told = None
                 continue
             try:
                 newer = await asyncio.to_thread(credentials.read, self._settings)
                 await self._turn_to(newer)
             except (SettingsError, Unavailable) as error:
-                self._keep(str(error))
+                if seen == before:
+                    self._keep(str(error))
 
     async def _turn_to(self, newer: Credentials) -> None:
         """Use these from the next call on. Raises Unavailable if no connection with them can be made now."""

@@ -236,6 +236,25 @@ async def test_files_that_are_broken_or_refused_change_nothing_and_are_told_of_o
     assert set(service.callers) == {"first"}
 
 
+async def test_files_that_are_being_written_are_told_of_only_when_they_rest(authority: Authority, quick: None) -> None:
+    pair = authority.client("first")
+    whole = pair.certificate.read_bytes()
+    async with (
+        serving(Service(), authority.server(HOST), authority.pem) as url,
+        connected(url, tls=True, ca_file=authority.file, **shows(pair)) as made,
+    ):
+        with capture_logs() as logs:
+            for written in range(20):  # a look or more apart
+                pair.certificate.write_bytes(whole[: 10 * written])
+                await asyncio.sleep(server._LOOK_SECONDS / 2)
+            assert logs == []
+            await until(lambda: len(logs) == 1)
+            assert logs[0]["event"] == "credentials_not_renewed"
+            pair.certificate.write_bytes(whole)
+            await until(lambda: logs[-1]["event"] == "credentials_renewed")
+        await made.version()
+
+
 async def test_a_server_that_is_away_meanwhile_is_found_with_the_new_files(
     authority: Authority, other: Authority, quick: None
 ) -> None:
