@@ -24,7 +24,7 @@ from inferstream.signals import Signals
 from inferstream.tasks import Task, Tensors
 from inferstream.tasks.task import as_declared, finite_rows
 
-_LONGEST_CALL = 60.0  # seconds; the bound of a call for events without a deadline ahead
+_LONGEST_CALL = 60.0  # seconds, however long the deadlines of its events
 _BISECT_PAUSE = 1.0  # seconds; a stream of refused batches must not multiply the calls
 _UNUSABLE = Verdict(
     Status.DEAD_LETTERED, Cause.UNUSABLE_FEATURES, "infer", "the event gives a model input that is not finite"
@@ -237,17 +237,22 @@ class Infer:
         return missed
 
     def _may_try_again(self, events: list[Event], cause: Cause) -> list[Event]:
-        """Events that go back to the queue: once each, while they have time, and few of all calls."""
-        if cause not in TRY_AGAIN:
-            return []
+        """Events that go back to the queue: once each, while they have time or may be late, and few of all calls."""
         soonest = self._clock.monotonic() + self._reserve.emit + 2 * self._reserve.fallback
-        again = [event for event in events if event.attempts == 1 and event.deadline > soonest]
+        if cause is Cause.MODEL_TIMEOUT:
+            soonest = math.inf
+        elif cause not in TRY_AGAIN:
+            return []
+        again = [e for e in events if e.attempts == 1 and (e.deadline > soonest or self._may_be_late(e))]
         if not again or not self._retries.take():
             return []
         for event in again:
             event.attempts += 1
         self._retried.add(len(again))
         return again
+
+    def _may_be_late(self, event: Event) -> bool:
+        return self._chain.on_miss.get(event.slo_class) == "score_late"
 
     def _tensors(self, events: Sequence[Event]) -> Tensors:
         tensors = self._task.tensors([event.payload for event in events])

@@ -20,6 +20,8 @@ from inferstream.policy.latency import LatencyModel
 
 _PROBE_SECONDS = 0.2  # a backend that seems too slow for every event is tried again this often
 _LOOK_AGAIN_SECONDS = 0.01  # while no endpoint is up
+_PATIENCE = 10  # times the estimate of a call that nobody's deadline ends …
+_LEAST_PATIENCE_SECONDS = 2.0  # … and at least this: a server that forgot it must not keep its instance from others
 _SUPPLY_CALLS = 2  # full ones, for every instance
 _SUPPLY_SHARE = 0.05  # of the shortest SLO
 _BY_DEADLINE = attrgetter("deadline")
@@ -58,7 +60,10 @@ class Limits(NamedTuple):
 
 
 class Call(NamedTuple, Generic[E]):
-    """A batch to be sent now to an endpoint; `deadline` is the earliest of its events that may not be late."""
+    """A batch to be sent now to an endpoint.
+
+    `deadline` is the earliest of its events that may not be late. Where all may, it is when the call is given up.
+    """
 
     number: int
     endpoint: int
@@ -172,7 +177,8 @@ class Batcher(Generic[E]):
         self._numbers += 1
         self._sent_at = now
         endpoint.sent(self._numbers, len(events), now + overhead / 2)
-        return Plan(Call(self._numbers, self._endpoints.index(endpoint), events, self._earliest(events)), missed, now)
+        deadline = self._gives_up_at(events, start)
+        return Plan(Call(self._numbers, self._endpoints.index(endpoint), events, deadline), missed, now)
 
     def done(self, call: Call[E], now: float, was_answered: bool) -> None:
         """The call has ended. One that was given up tells that the backend takes at least that long."""
@@ -262,11 +268,15 @@ class Batcher(Generic[E]):
             taken += [queue.events.popleft() for _ in range(owed)]
         return taken
 
-    def _earliest(self, events: list[E]) -> float:
-        """The deadline of a call: events that may be late set none."""
-        if len(self._order) == 1:  # its queue is by deadline
-            return float("inf") if self._order[0].is_scored_late else events[0].deadline
-        return min((e.deadline for e in events if not self._queues[e.slo_class].is_scored_late), default=float("inf"))
+    def _gives_up_at(self, events: list[E], start: float) -> float:
+        """The deadline of a call."""
+        if len(self._order) == 1 and not self._order[0].is_scored_late:
+            return events[0].deadline  # its queue is by deadline
+        strict = [e.deadline for e in events if not self._queues[e.slo_class].is_scored_late]
+        if strict:
+            return min(strict)
+        patience = max(_LEAST_PATIENCE_SECONDS, _PATIENCE * self._latency.estimate(len(events)))
+        return max(start + patience, min(e.deadline for e in events))
 
     def _probe(self, missed: list[E], now: float) -> list[E]:
         """Nothing is feasible: now and then one event is sent all the same, else a recovery is never seen."""

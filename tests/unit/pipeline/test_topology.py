@@ -501,6 +501,18 @@ async def test_a_class_that_may_be_late_is_scored_late() -> None:
     assert (outcome["outcome"], outcome["deadline_met"]) == ("scored", False)
 
 
+async def test_what_may_be_late_is_asked_once_more_when_the_server_forgets_its_call() -> None:
+    """And nobody behind it waits for long."""
+    world = World(slo_ms=50, on_miss="score_late")
+    world.model.delay = 60.0
+    world.write_readings(2, 0)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.model.calls == [2])
+        world.model.delay = 0.0
+        await world.until(lambda: world.committed() == 2)
+    assert [outcome["outcome"] for outcome in world.outcomes()] == ["scored", "scored"]
+
+
 class Ragged(MeanTask):
     """A user's task whose event type allows any number of values; the model's input is of one size, or of any."""
 
