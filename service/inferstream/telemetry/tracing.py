@@ -6,13 +6,14 @@ time, is dropped and counted.
 """
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
+import grpc
 import structlog
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -42,27 +43,36 @@ _IDLE_SECONDS = 0.2  # a call's other events join its span meanwhile
 _TIMEOUT_SECONDS = 1.0  # of one export
 _STOP_SECONDS = 0.9  # with what metrics take at the end, less than two seconds
 _MOST_WAITING = 2_048  # events
+_RECONNECT: Any = (("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 2_000))
 _SCOPE = InstrumentationScope("inferstream", __version__, conventions.SCHEMA_URL)
 
 
 class Portions(OTLPSpanExporter):
-    """OpenTelemetry's exporter, which does a few spans' work at a time and then calls `rest`."""
+    """OpenTelemetry's exporter, which does a few spans' work at a time and then calls `rest`.
+
+    A slice is sent once, on a connection that is kept: to make it anew after each failure, as the exporter itself does,
+    holds the interpreter for longer than a portion may, all through an outage of the collector.
+    """
 
     rest: Callable[[], None] = staticmethod(lambda: None)
 
-    def _translate_data(self, data: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         request = ExportTraceServiceRequest()
-        for start in range(0, len(data), _PORTION):
-            request.resource_spans.extend(encode_spans(data[start : start + _PORTION]).resource_spans)
+        for start in range(0, len(spans), _PORTION):
+            request.resource_spans.extend(encode_spans(spans[start : start + _PORTION]).resource_spans)
             self.rest()
-        return request
+        stub: Any = self._client
+        try:
+            stub.Export(request=request, metadata=self._headers, timeout=self._timeout)
+        except grpc.RpcError:
+            return SpanExportResult.FAILURE
+        return SpanExportResult.SUCCESS
 
 
 def otlp_exporter(endpoint: str) -> Portions:
     """To a collector at host:port, or http(s)://host:port."""
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it logs every failure; we count them
     is_plain = not endpoint.startswith("https://")
-    return Portions(endpoint=endpoint, insecure=is_plain, timeout=_TIMEOUT_SECONDS)
+    return Portions(endpoint=endpoint, insecure=is_plain, timeout=_TIMEOUT_SECONDS, channel_options=_RECONNECT)
 
 
 @asynccontextmanager
@@ -95,7 +105,7 @@ class SpanExport:
         )
         self._slice_seconds = signals.trace_slice.cell()
         self._rested_at = 0.0
-        self._is_failing = False
+        self._is_failing = self._is_over = False
         self._thread = threading.Thread(target=self._run, name="trace-export", daemon=True)
 
     def start(self) -> None:
@@ -113,6 +123,7 @@ class SpanExport:
         """Export what is left, as far as that goes within seconds. Blocks so long."""
         self._stopping.set()
         self._thread.join(_STOP_SECONDS)
+        self._is_over = True
         self._exporter.shutdown()
 
     def rest(self) -> None:
@@ -122,16 +133,12 @@ class SpanExport:
         self._rested_at = time.thread_time()
 
     def _run(self) -> None:
-        until = float("inf")
         while self._waiting or not self._stopping.is_set():
-            if self._stopping.is_set():
-                until = min(until, time.monotonic() + _STOP_SECONDS)
-                if time.monotonic() > until:
-                    break
-            else:
-                self._stopping.wait(_IDLE_SECONDS)
+            self._stopping.wait(_IDLE_SECONDS)
             self._rested_at = time.thread_time()
             for spans in self._slices():
+                if self._is_over:
+                    return
                 self._export(spans)
                 self.rest()
 
@@ -139,6 +146,7 @@ class SpanExport:
         spans: list[ReadableSpan] = []
         for _ in range(len(self._waiting)):
             spans += self._spans(self._waiting.popleft())
+            self.rest()
             while len(spans) >= _SLICE:
                 yield spans[:_SLICE]
                 spans = spans[_SLICE:]

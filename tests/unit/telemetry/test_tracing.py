@@ -4,12 +4,15 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
+import grpc
 import pytest
 from hypothesis import given, settings
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.semconv._incubating.attributes import messaging_attributes, rpc_attributes
@@ -169,18 +172,62 @@ def test_slices_are_small() -> None:
     assert sum(memory.sizes) == 200
 
 
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """Takes spans by OTLP, in the order they come."""
+
+    def __init__(self) -> None:
+        self.span_ids: list[bytes] = []
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - its name on the wire
+        scopes = [scope for part in request.resource_spans for scope in part.scope_spans]
+        self.span_ids += [span.span_id for scope in scopes for span in scope.spans]
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+@contextmanager
+def collecting(port: int = 0) -> Iterator[tuple[Collector, int]]:
+    """A collector, and where it listens."""
+    collector, server = Collector(), grpc.server(ThreadPoolExecutor(1))
+    add: Any = trace_service_pb2_grpc.add_TraceServiceServicer_to_server
+    add(collector, server)
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    try:
+        yield collector, port
+    finally:
+        server.stop(None).wait()
+
+
 def test_what_is_sent_at_once_is_encoded_in_portions_with_rests() -> None:
     """A portion holds the interpreter for a fraction of a millisecond; each is counted, and nothing is left out."""
     signals = Signals()
-    exporter = otlp_exporter("http://127.0.0.1:1")
-    export = SpanExport(exporter, signals)
-    exporter.rest = export.rest
-    spans = [span for _ in range(4) for span in export._spans(_way_without_call())]
-    request = exporter._translate_data(spans)
-    exporter.shutdown()
-    told = [span.span_id for part in request.resource_spans for scope in part.scope_spans for span in scope.spans]
-    assert told == [span.context.span_id.to_bytes(8, "big") for span in spans if span.context is not None]
+    with collecting() as (collector, port):
+        exporter = otlp_exporter(f"http://127.0.0.1:{port}")
+        export = SpanExport(exporter, signals)
+        exporter.rest = export.rest
+        spans = [span for _ in range(4) for span in export._spans(_way_without_call())]
+        assert exporter.export(spans) is SpanExportResult.SUCCESS
+        exporter.shutdown()
+    assert collector.span_ids == [span.context.span_id.to_bytes(8, "big") for span in spans if span.context is not None]
     assert sum(signals.trace_slice.cell().counts) == len(spans) / 4 == 4
+
+
+def test_a_collector_that_comes_back_is_found_on_the_connection_that_was_kept() -> None:
+    signals = Signals()
+    with collecting() as (_, port):
+        pass
+    export = SpanExport(otlp_exporter(f"http://127.0.0.1:{port}"), signals)
+    export.start()
+    export.offer(_way_without_call())
+    deadline = time.monotonic() + 20
+    while count(signals, "not_delivered") < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with collecting(port) as (collector, _):
+        while not collector.span_ids and time.monotonic() < deadline:
+            export.offer(_way_without_call())
+            time.sleep(0.1)
+        export.stop()
+    assert count(signals, "exported") == len(collector.span_ids) >= 4
 
 
 _PLAIN: list[Timeline] = []
