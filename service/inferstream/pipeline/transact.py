@@ -95,11 +95,12 @@ class ExactlyOnce:
     async def close(self, partitions: Collection[int]) -> None:
         """These are no longer ours; what is not committed in them is their next owner's."""
         for number in partitions:
-            partition = self._partitions.pop(number, None)
+            partition = self._partitions.get(number)
             if partition is None:
                 continue
             if partition.task is not None:
-                await _cancelled(partition.task)
+                await _cancelled(partition.task)  # known until then: it may be rewinding, and would begin it anew
+            self._partitions.pop(number, None)
             await self._ports.transactions.close(number)
         self._advanced.set()
 

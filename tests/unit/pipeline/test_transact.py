@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.unit.pipeline.world import GROUP, World, encode, ids, running
 from inferstream.pipeline.interfaces import OutRecord
 from inferstream.pipeline.transact import _cancelled
 from inferstream.settings import SloClassSettings
-from inferstream.testing import FakeModel, FakeTransactions, MeanTask
+from inferstream.testing import FakeModel, FakeSource, FakeTransactions, MeanTask
 
 
 def world(**settings: Any) -> World:
@@ -120,6 +121,27 @@ async def test_whoever_is_fenced_and_still_the_owner_starts_over() -> None:
         made.write_readings(3, 0)
         await made.until(lambda: made.committed(0) == 6)
     assert repeated(made) == []
+
+
+async def test_a_partition_that_goes_while_it_is_read_again_is_not_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its task swallows the cancellation, as one may to whom an answer comes at that moment."""
+    made, is_rewinding = world(), asyncio.Event()
+
+    async def hears_late(self: FakeSource, partition: int) -> None:
+        is_rewinding.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await self._begin_epoch([partition])  # to a source that is not told yet, it is still ours
+
+    monkeypatch.setattr(FakeSource, "rewind", hears_late)
+    before = asyncio.all_tasks()
+    async with running(made.pipeline()):
+        made.write_readings(3, 0)
+        await made.until(lambda: made.committed(0) == 3)
+        made.broker.producer_epochs[GROUP, "in", 0] += 1
+        made.write_readings(3, 0)
+        await is_rewinding.wait()
+    assert asyncio.all_tasks() == before
 
 
 async def test_partitions_change_hands_without_a_repeat() -> None:
