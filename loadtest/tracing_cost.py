@@ -2,14 +2,15 @@
 
 `python -m loadtest.tracing_cost` prints CPU time per event of each, medians of five alternating runs, their ratio, what
 share of a core the difference is at that rate, and how long slices of the export held the interpreter. With `--slo-ms 1
---ratio 0` every event misses its deadline, and so wants a trace; with `--path` only what the data path itself does for
-an event that leaves none is measured.
+--ratio 0` every event misses its deadline, and so wants a trace; `--collector` says how the collector fares; with
+`--path` only what the data path itself does for an event that leaves none is measured.
 """
 
 import argparse
 import asyncio
 import math
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal, get_args
 
 import aiohttp
 
@@ -43,9 +45,12 @@ _RATIO = "INFERSTREAM__TELEMETRY__TRACES__RATIO"
 _SLICES = re.compile(r'^inferstream_trace_slice_seconds_bucket\{le="([^"]+)"\} (\d+)', re.MULTILINE)
 
 
+State = Literal["live", "frozen", "dead"]
+
+
 @contextmanager
-def collector(folder: Path) -> Iterator[tuple[str, Path]]:
-    """A collector of traces: where it listens, and the file it writes."""
+def collector(folder: Path, state: State = "live") -> Iterator[tuple[str, Path]]:
+    """A collector of traces: where it listens, and the file it writes. A frozen one is silent."""
     grpc_port, file = free_port(), folder / "traces.jsonl"
     module = ["-m", "inferstream.local.collector", str(grpc_port), str(free_port()), str(file)]
     process = subprocess.Popen([sys.executable, *module])
@@ -55,9 +60,11 @@ def collector(folder: Path) -> Iterator[tuple[str, Path]]:
             if time.monotonic() > deadline or process.poll() is not None:
                 raise LoadTestError("the collector of traces does not start")
             time.sleep(0.1)
+        if state != "live":
+            process.send_signal(signal.SIGSTOP if state == "frozen" else signal.SIGKILL)
         yield f"http://127.0.0.1:{grpc_port}", file
     finally:
-        process.terminate()
+        process.kill() if state == "frozen" else process.terminate()
         process.wait(10)
 
 
@@ -105,10 +112,14 @@ class Slices:
 async def compare(given: argparse.Namespace) -> dict[str, list[float]]:
     """CPU microseconds per event of the service, with traces and without, run by run."""
     took: dict[str, list[float]] = {"off": [], "on": []}
-    with tempfile.TemporaryDirectory(prefix="inferstream-tracing-") as folder, collector(Path(folder)) as (url, file):
+    with (
+        tempfile.TemporaryDirectory(prefix="inferstream-tracing-") as folder,
+        collector(Path(folder), given.collector) as (url, file),
+    ):
         slices, port = Slices(), free_port()
         watching = asyncio.create_task(slices.watch(port))
-        variants = {"off": {}, "on": {_OTLP: url, _RATIO: str(given.ratio), WEB_PORT: str(port)}}
+        looked_at = {WEB_PORT: str(port)}
+        variants = {"off": looked_at, "on": {**looked_at, _OTLP: url, _RATIO: str(given.ratio)}}
         async with Bench(given.kafka) as bench:
             for _ in range(given.runs):
                 for name, environ in variants.items():
@@ -158,6 +169,7 @@ def main() -> None:
     parser.add_argument("--slo-ms", type=int, default=500, help="within which an event wants its answer")
     parser.add_argument("--ratio", type=float, default=0.01, help="share of the events that leave a trace")
     parser.add_argument("--runs", type=int, default=5, help="of each")
+    parser.add_argument("--collector", default="live", choices=get_args(State), help="how it fares")
     parser.add_argument("--path", action="store_true", help="only what the data path does for an unsampled event")
     given = parser.parse_args()
     if given.path:

@@ -1,6 +1,6 @@
 """Spans made of what the pipelines tell of events, exported by OTLP from a thread of its own, in small slices.
 
-A slice is what is sent at once. It is encoded in portions, each of which holds the interpreter for a fraction of a
+A slice is what is sent at once. It is made in portions, each of which holds the interpreter for a fraction of a
 millisecond, so that events need not wait for it. The queue is bounded; what does not fit, or cannot be delivered in
 time, is dropped and counted.
 """
@@ -9,9 +9,9 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import structlog
@@ -20,7 +20,6 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
 
@@ -36,9 +35,8 @@ from inferstream.telemetry.conventions import Described
 
 log = structlog.get_logger()
 
-_SLICE = 16  # spans
-_PORTION = 4  # spans; 40 us each, twice that where caches are cold
-_PAUSE_SECONDS = 0.002  # between slices and portions, so that the event loop gets its turn
+_SLICE = 16  # spans, or a few more: an event's stay together
+_PAUSE_SECONDS = 0.002  # between portions, so that the event loop gets its turn
 _IDLE_SECONDS = 0.2  # a call's other events join its span meanwhile
 _TIMEOUT_SECONDS = 1.0  # of one export
 _STOP_SECONDS = 0.9  # with what metrics take at the end, less than two seconds
@@ -47,32 +45,44 @@ _RECONNECT: Any = (("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconn
 _SCOPE = InstrumentationScope("inferstream", __version__, conventions.SCHEMA_URL)
 
 
-class Portions(OTLPSpanExporter):
-    """OpenTelemetry's exporter, which does a few spans' work at a time and then calls `rest`.
+class Sender(Protocol):
+    """What brings spans to a collector."""
+
+    def add(self, spans: Sequence[ReadableSpan]) -> None:
+        """To the next slice."""
+
+    def send(self) -> bool:
+        """The slice, once, and begin a new one; whether the collector has it. May raise whatever goes wrong."""
+
+    def shutdown(self) -> None:
+        """End what is under way."""
+
+
+class OtlpSender(OTLPSpanExporter):
+    """OpenTelemetry's exporter in two steps, at host:port or http(s)://host:port.
 
     A slice is sent once, on a connection that is kept: to make it anew after each failure, as the exporter itself does,
     holds the interpreter for longer than a portion may, all through an outage of the collector.
     """
 
-    rest: Callable[[], None] = staticmethod(lambda: None)
+    def __init__(self, endpoint: str) -> None:
+        is_plain = not endpoint.startswith("https://")
+        super().__init__(endpoint=endpoint, insecure=is_plain, timeout=_TIMEOUT_SECONDS, channel_options=_RECONNECT)
+        self._request = ExportTraceServiceRequest()
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        request = ExportTraceServiceRequest()
-        for start in range(0, len(spans), _PORTION):
-            request.resource_spans.extend(encode_spans(spans[start : start + _PORTION]).resource_spans)
-            self.rest()
+    def add(self, spans: Sequence[ReadableSpan]) -> None:
+        """See `Sender`."""
+        self._request.resource_spans.extend(encode_spans(spans).resource_spans)
+
+    def send(self) -> bool:
+        """See `Sender`."""
+        request, self._request = self._request, ExportTraceServiceRequest()
         stub: Any = self._client
-        try:
-            stub.Export(request=request, metadata=self._headers, timeout=self._timeout)
-        except grpc.RpcError:
-            return SpanExportResult.FAILURE
-        return SpanExportResult.SUCCESS
-
-
-def otlp_exporter(endpoint: str) -> Portions:
-    """To a collector at host:port, or http(s)://host:port."""
-    is_plain = not endpoint.startswith("https://")
-    return Portions(endpoint=endpoint, insecure=is_plain, timeout=_TIMEOUT_SECONDS, channel_options=_RECONNECT)
+        call = stub.Export.future(request=request, metadata=self._headers, timeout=self._timeout)
+        has_ended = threading.Event()  # gRPC's own ways to wait look ten times a second
+        call.add_done_callback(lambda _: has_ended.set())
+        has_ended.wait()
+        return bool(call.code() is grpc.StatusCode.OK)
 
 
 @asynccontextmanager
@@ -82,9 +92,7 @@ async def tracing(settings: TelemetrySettings, signals: Signals) -> AsyncIterato
     if endpoint is None or not wanted.enabled:
         yield None
         return
-    exporter = otlp_exporter(endpoint)
-    export = SpanExport(exporter, signals)
-    exporter.rest = export.rest
+    export = SpanExport(OtlpSender(endpoint), signals)
     export.start()
     try:
         yield Tracing(wanted.ratio, TokenBucket(wanted.per_second), export)
@@ -95,8 +103,8 @@ async def tracing(settings: TelemetrySettings, signals: Signals) -> AsyncIterato
 class SpanExport:
     """The queue between the event loop and the exporting thread. `offer` is called on the loop and never waits."""
 
-    def __init__(self, exporter: SpanExporter, signals: Signals) -> None:
-        self._exporter = exporter
+    def __init__(self, sender: Sender, signals: Signals) -> None:
+        self._sender = sender
         self._resource = Resource.create({"service.name": "inferstream", "service.version": __version__})
         self._waiting: deque[Timeline] = deque()
         self._stopping = threading.Event()
@@ -124,13 +132,7 @@ class SpanExport:
         self._stopping.set()
         self._thread.join(_STOP_SECONDS)
         self._is_over = True
-        self._exporter.shutdown()
-
-    def rest(self) -> None:
-        """On the exporting thread: let others have the interpreter, and note how long they have waited."""
-        self._slice_seconds.observe(time.thread_time() - self._rested_at)
-        time.sleep(_PAUSE_SECONDS)
-        self._rested_at = time.thread_time()
+        self._sender.shutdown()
 
     def _run(self) -> None:
         while self._waiting or not self._stopping.is_set():
@@ -139,19 +141,29 @@ class SpanExport:
             for spans in self._slices():
                 if self._is_over:
                     return
-                self._export(spans)
-                self.rest()
+                self._send(spans)
+                self._rest()
 
-    def _slices(self) -> Iterator[list[ReadableSpan]]:
-        spans: list[ReadableSpan] = []
+    def _slices(self) -> Iterator[int]:
+        """Hand what waits to the sender, an event's spans at a time; how many there are when they should go."""
+        count = 0
         for _ in range(len(self._waiting)):
-            spans += self._spans(self._waiting.popleft())
-            self.rest()
-            while len(spans) >= _SLICE:
-                yield spans[:_SLICE]
-                spans = spans[_SLICE:]
-        if spans:
-            yield spans
+            spans = self._spans(self._waiting.popleft())
+            self._rest()
+            self._sender.add(spans)
+            self._rest()
+            count += len(spans)
+            if count >= _SLICE:
+                yield count
+                count = 0
+        if count:
+            yield count
+
+    def _rest(self) -> None:
+        """Let others have the interpreter, and note how long they have waited."""
+        self._slice_seconds.observe(time.thread_time() - self._rested_at)
+        time.sleep(_PAUSE_SECONDS)
+        self._rested_at = time.thread_time()
 
     def _spans(self, way: Timeline) -> list[ReadableSpan]:
         described = conventions.event_spans(way)
@@ -185,13 +197,13 @@ class SpanExport:
             instrumentation_scope=_SCOPE,
         )
 
-    def _export(self, spans: Sequence[ReadableSpan]) -> None:
+    def _send(self, count: int) -> None:
         try:
-            delivered = self._exporter.export(spans) is SpanExportResult.SUCCESS
-        except Exception as error:  # an exporter's fault must not end the thread
+            delivered = self._sender.send()
+        except Exception as error:  # a sender's fault must not end the thread
             log.debug("trace_export_failed", error=type(error).__name__)
             delivered = False
-        (self._exported if delivered else self._failed).add(len(spans))
+        (self._exported if delivered else self._failed).add(count)
         if delivered == self._is_failing:
             self._is_failing = not delivered
             (log.info if delivered else log.warning)("traces_delivered" if delivered else "traces_not_delivered")

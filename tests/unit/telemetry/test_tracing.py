@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.semconv._incubating.attributes import messaging_attributes, rpc_attributes
 from opentelemetry.semconv.attributes import error_attributes, server_attributes
 from opentelemetry.trace import SpanKind, StatusCode
@@ -26,7 +25,7 @@ from inferstream.events.timeline import Call, Kept, Timeline
 from inferstream.settings import OtlpSettings, TelemetrySettings
 from inferstream.signals import Signals, Snapshot
 from inferstream.telemetry.otlp import exporting
-from inferstream.telemetry.tracing import SpanExport, otlp_exporter, tracing
+from inferstream.telemetry.tracing import OtlpSender, SpanExport, tracing
 
 DEPRECATED = {
     "messaging.kafka.consumer.group",
@@ -39,7 +38,7 @@ DEPRECATED = {
 }
 
 
-class Memory(SpanExporter):
+class Memory:
     """Keeps what it is given; blocks or fails where a test wants it."""
 
     def __init__(self) -> None:
@@ -48,14 +47,22 @@ class Memory(SpanExporter):
         self.release = threading.Event()
         self.release.set()
         self.fails = False
+        self._slice: list[ReadableSpan] = []
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+    def add(self, spans: Sequence[ReadableSpan]) -> None:
+        self._slice += spans
+
+    def send(self) -> bool:
+        taken, self._slice = self._slice, []
         self.release.wait()
-        self.sizes.append(len(spans))
+        self.sizes.append(len(taken))
         if self.fails:
             raise ConnectionError("away")
-        self.spans += spans
-        return SpanExportResult.SUCCESS
+        self.spans += taken
+        return True
+
+    def shutdown(self) -> None:
+        """Nothing is under way."""
 
 
 def exported(*ways: Timeline) -> list[ReadableSpan]:
@@ -177,10 +184,13 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
     def __init__(self) -> None:
         self.span_ids: list[bytes] = []
+        self.slices: list[int] = []
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - its name on the wire
         scopes = [scope for part in request.resource_spans for scope in part.scope_spans]
-        self.span_ids += [span.span_id for scope in scopes for span in scope.spans]
+        span_ids = [span.span_id for scope in scopes for span in scope.spans]
+        self.slices.append(len(span_ids))
+        self.span_ids += span_ids
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
@@ -198,25 +208,26 @@ def collecting(port: int = 0) -> Iterator[tuple[Collector, int]]:
         server.stop(None).wait()
 
 
-def test_what_is_sent_at_once_is_encoded_in_portions_with_rests() -> None:
+def test_what_is_sent_at_once_is_made_in_portions_with_rests() -> None:
     """A portion holds the interpreter for a fraction of a millisecond; each is counted, and nothing is left out."""
     signals = Signals()
     with collecting() as (collector, port):
-        exporter = otlp_exporter(f"http://127.0.0.1:{port}")
-        export = SpanExport(exporter, signals)
-        exporter.rest = export.rest
-        spans = [span for _ in range(4) for span in export._spans(_way_without_call())]
-        assert exporter.export(spans) is SpanExportResult.SUCCESS
-        exporter.shutdown()
-    assert collector.span_ids == [span.context.span_id.to_bytes(8, "big") for span in spans if span.context is not None]
-    assert sum(signals.trace_slice.cell().counts) == len(spans) / 4 == 4
+        export = SpanExport(OtlpSender(f"http://127.0.0.1:{port}"), signals)
+        for _ in range(6):
+            export.offer(_way_without_call())
+        export.start()
+        export.stop()
+    assert len(collector.span_ids) == count(signals, "exported") == 6 * 4
+    assert len(set(collector.span_ids)) == 1 + 6 * 3, "the way is the same, its parts are new"
+    assert collector.slices == [16, 8]
+    assert sum(signals.trace_slice.cell().counts) == 6 * 2 + len(collector.slices)
 
 
 def test_a_collector_that_comes_back_is_found_on_the_connection_that_was_kept() -> None:
     signals = Signals()
     with collecting() as (_, port):
         pass
-    export = SpanExport(otlp_exporter(f"http://127.0.0.1:{port}"), signals)
+    export = SpanExport(OtlpSender(f"http://127.0.0.1:{port}"), signals)
     export.start()
     export.offer(_way_without_call())
     deadline = time.monotonic() + 20
@@ -279,7 +290,7 @@ def test_what_is_not_delivered_is_counted_and_the_next_is_tried() -> None:
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1"])
 def test_a_dead_collector_ends_nothing(endpoint: str) -> None:
     signals = Signals()
-    export = SpanExport(otlp_exporter(endpoint), signals)
+    export = SpanExport(OtlpSender(endpoint), signals)
     export.start()
     export.offer(_way_without_call())
     began = time.monotonic()
