@@ -13,11 +13,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-import grpc
 import structlog
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -32,6 +30,7 @@ from inferstream.settings import TelemetrySettings
 from inferstream.signals import Signals
 from inferstream.telemetry import conventions
 from inferstream.telemetry.conventions import Described
+from inferstream.telemetry.encoding import Request, frame
 
 log = structlog.get_logger()
 
@@ -68,21 +67,27 @@ class OtlpSender(OTLPSpanExporter):
     def __init__(self, endpoint: str) -> None:
         is_plain = not endpoint.startswith("https://")
         super().__init__(endpoint=endpoint, insecure=is_plain, timeout=_TIMEOUT_SECONDS, channel_options=_RECONNECT)
-        self._request = ExportTraceServiceRequest()
+        self._frame: ResourceSpans | None = None
+        self._request: Request | None = None
 
     def add(self, spans: Sequence[ReadableSpan]) -> None:
-        """See `Sender`."""
-        self._request.resource_spans.extend(encode_spans(spans).resource_spans)
+        """See `Sender`. All are of one resource."""
+        if self._request is None:
+            self._frame = self._frame or frame(spans[0])
+            self._request = Request(self._frame)
+        self._request.add(spans)
 
     def send(self) -> bool:
         """See `Sender`."""
-        request, self._request = self._request, ExportTraceServiceRequest()
+        request, self._request = self._request, None
+        if request is None:
+            return True
         stub: Any = self._client
-        call = stub.Export.future(request=request, metadata=self._headers, timeout=self._timeout)
+        call = stub.Export.future(request=request.message, metadata=self._headers, timeout=self._timeout)
         has_ended = threading.Event()  # gRPC's own ways to wait look ten times a second
         call.add_done_callback(lambda _: has_ended.set())
         has_ended.wait()
-        return bool(call.code() is grpc.StatusCode.OK)
+        return call.exception() is None
 
 
 @asynccontextmanager
@@ -149,7 +154,6 @@ class SpanExport:
         count = 0
         for _ in range(len(self._waiting)):
             spans = self._spans(self._waiting.popleft())
-            self._rest()
             self._sender.add(spans)
             self._rest()
             count += len(spans)
