@@ -57,7 +57,7 @@ class Sender(Protocol):
         """End what is under way."""
 
 
-class OtlpSender(OTLPSpanExporter):
+class SpanSender(OTLPSpanExporter):
     """OpenTelemetry's exporter in two steps, at host:port or http(s)://host:port.
 
     A slice is sent once, on a connection that is kept: to make it anew after each failure, as the exporter itself does,
@@ -97,7 +97,7 @@ async def tracing(settings: TelemetrySettings, signals: Signals) -> AsyncIterato
     if endpoint is None or not wanted.enabled:
         yield None
         return
-    export = SpanExport(OtlpSender(endpoint), signals)
+    export = SpanExport(SpanSender(endpoint), signals)
     export.start()
     try:
         yield Tracing(wanted.ratio, TokenBucket(wanted.per_second), export)

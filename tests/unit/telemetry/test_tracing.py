@@ -25,7 +25,7 @@ from inferstream.events.timeline import Call, Kept, Timeline
 from inferstream.settings import OtlpSettings, TelemetrySettings
 from inferstream.signals import Signals, Snapshot
 from inferstream.telemetry.otlp import exporting
-from inferstream.telemetry.tracing import OtlpSender, SpanExport, tracing
+from inferstream.telemetry.tracing import SpanExport, SpanSender, tracing
 
 DEPRECATED = {
     "messaging.kafka.consumer.group",
@@ -212,7 +212,7 @@ def test_what_is_sent_at_once_is_made_in_portions_with_rests() -> None:
     """A portion holds the interpreter for a fraction of a millisecond; each is counted, and nothing is left out."""
     signals = Signals()
     with collecting() as (collector, port):
-        export = SpanExport(OtlpSender(f"http://127.0.0.1:{port}"), signals)
+        export = SpanExport(SpanSender(f"http://127.0.0.1:{port}"), signals)
         for _ in range(6):
             export.offer(_way_without_call())
         export.start()
@@ -227,7 +227,7 @@ def test_a_collector_that_comes_back_is_found_on_the_connection_that_was_kept() 
     signals = Signals()
     with collecting() as (_, port):
         pass
-    export = SpanExport(OtlpSender(f"http://127.0.0.1:{port}"), signals)
+    export = SpanExport(SpanSender(f"http://127.0.0.1:{port}"), signals)
     export.start()
     export.offer(_way_without_call())
     deadline = time.monotonic() + 20
@@ -290,7 +290,7 @@ def test_what_is_not_delivered_is_counted_and_the_next_is_tried() -> None:
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1"])
 def test_a_dead_collector_ends_nothing(endpoint: str) -> None:
     signals = Signals()
-    export = SpanExport(OtlpSender(endpoint), signals)
+    export = SpanExport(SpanSender(endpoint), signals)
     export.start()
     export.offer(_way_without_call())
     began = time.monotonic()
