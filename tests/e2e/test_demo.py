@@ -20,7 +20,8 @@ def test_the_demo_scores_fraud_in_time_and_ends_by_itself(kafka: str, request: p
     summary = json.loads(done.stdout.splitlines()[-1])
     assert summary["events"] == 3_000
     assert sum(summary["outcomes"].values()) == 3_000
-    assert summary["outcomes"]["dead_lettered"] == 6
+    # Six can be read by nobody; one that comes after its deadline, on a busy machine, expires before it is read.
+    assert 6 - summary["outcomes"]["expired"] <= summary["outcomes"]["dead_lettered"] <= 6
     assert summary["slo_ms"] == 50
     assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p99"]
     # How fast is measured on a quiet machine (loadtest/RESULTS.md); here only that most of it is in time.
