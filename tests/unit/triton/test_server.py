@@ -244,7 +244,7 @@ async def test_files_that_are_being_written_are_told_of_only_when_they_rest(auth
         connected(url, tls=True, ca_file=authority.file, **shows(pair)) as made,
     ):
         with capture_logs() as logs:
-            for written in range(20):  # a look or more apart
+            for written in range(20):  # more often than it is looked
                 pair.certificate.write_bytes(whole[: 10 * written])
                 await asyncio.sleep(server._LOOK_SECONDS / 2)
             assert logs == []
