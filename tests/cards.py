@@ -1,7 +1,9 @@
-"""Card numbers as issuers give them and as people write them."""
+"""Card numbers as issuers give them, as people write them, and whether something repeats one."""
 
 import random
+from itertools import pairwise
 
+NUMBER = "4111 1111 1111 1111"  # of no account: networks publish it for tests
 _LENGTHS = {"34": (15, 15), "37": (15, 15), "5018": (13, 19), "62": (16, 19)}
 
 
@@ -21,3 +23,9 @@ def written(number: str, rng: random.Random) -> str:
     """With the separators people use."""
     separator = rng.choice(["", " ", "-", "."])
     return separator.join(number[i : i + 4] for i in range(0, len(number), 4))
+
+
+def repeats(said: object, number: str) -> bool:
+    """Whether any two groups in a row of `number`, as it is written, are in `said`: a single one may be a time's."""
+    separators = ("", " ", "-", ".")
+    return any(one + separator + two in str(said) for one, two in pairwise(number.split()) for separator in separators)
