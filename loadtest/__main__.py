@@ -143,6 +143,9 @@ def bench(
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", file_okay=False, help="where results.json and the report go")
     ] = Path(".inferstream/bench"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on with the results in --out: rounds that are there are left out")
+    ] = False,
 ) -> None:
     """Many runs side by side, in rounds, and a report of them. All of it takes hours; see --quick and --medium.
 
@@ -152,6 +155,7 @@ def bench(
     broker = kafka or ("apache" if shutil.which("java") and shutil.which("mvn") else "embedded")
     wish = Wish(rounds, seconds, slo_ms, load, contestant, scenario_name)
     asked = forms.narrow(_form(quick, medium), wish)
+    earlier = _earlier(out, broker) if resume else None
     command = f"python -m loadtest {shlex.join(sys.argv[1:])}"
     tuning = ", and the tuning of the peers" if asked.tuned else ""
     _tell(f"this takes about {estimate.words(estimate.of_form(asked) + estimate.START_SECONDS)}{tuning}")
@@ -160,11 +164,23 @@ def bench(
     async def work() -> dict[str, Any]:
         _end_cleanly_on_sigterm()
         async with Bench(broker, progress=_tell) as place:
-            return await Campaign(place, asked, [command], partial(store.save, out)).run()
+            return await Campaign(place, asked, [command], partial(store.save, out), earlier).run()
 
     document = asyncio.run(work())
     _print(document["runs"])
     _report(document, out)
+
+
+def _earlier(out: Path, broker: str) -> dict[str, Any]:
+    """The results to go on with. Raises LoadTestError, also where they were made on another broker."""
+    if not (file := out / "results.json").is_file():
+        raise ScenarioError(f"--resume: there is no file {file} to go on with")
+    found = report.read(file)
+    kind = broker if broker in _BROKERS else "yours"
+    others = {run["kafka"] for run in found["runs"]} - {kind}
+    if others:
+        raise ScenarioError(f"--resume: the runs in {out} are on another broker ({min(others)}) than these ({kind})")
+    return found
 
 
 def _form(quick: bool, medium: bool) -> Form:

@@ -8,7 +8,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from inferstream.errors import InferstreamError
@@ -31,23 +31,30 @@ _MOST_FAILURES = 3
 
 class Campaign:
     """All runs of a form on one bench; used once. `keep` is given the document of results now and then, so that what
-    was measured outlives an end that comes too early."""
+    was measured outlives an end that comes too early. `earlier` is such a document, to go on with: rounds of a
+    scenario in which nobody is missing are not played again, and peers stay tuned as they were."""
 
     def __init__(
-        self, bench: Bench, form: Form, commands: Sequence[str], keep: Callable[[dict[str, Any]], object]
+        self,
+        bench: Bench,
+        form: Form,
+        commands: Sequence[str],
+        keep: Callable[[dict[str, Any]], object],
+        earlier: Mapping[str, Any] | None = None,
     ) -> None:
+        found = earlier or {}
         self._bench = bench
         self._form = form
-        self._commands = commands
+        self._commands = [*found.get("commands", ()), *commands]
         self._keep = keep
         self._machine = store.machine()
-        self._options: dict[str, Options] = {}
-        self._grids: dict[str, Any] = {}
-        self._unavailable: dict[str, str] = {}
-        self._failed: list[dict[str, Any]] = []
+        self._grids: dict[str, Any] = dict(found.get("grids", {}))
+        self._options: dict[str, Options] = {name: _best(tried) for name, tried in self._grids.items()}
+        self._unavailable: dict[str, str] = dict(found.get("unavailable", {}))
+        self._failed: list[dict[str, Any]] = list(found.get("failed", ()))
         self._in_a_row: Counter[str] = Counter()
-        self._runs: list[Run] = []
-        self._more: dict[str, Any] = {}
+        self._runs: list[Run] = list(found.get("runs", ()))
+        self._more: dict[str, Any] = {"findings": found["findings"]} if "findings" in found else {}
         self._total_s = estimate.of_form(form)
         self._plays = sum(part.rounds * len(part.contestants) * len(part.scenarios) for part in form.parts)
         self._done: list[tuple[float, float]] = []
@@ -80,9 +87,32 @@ class Campaign:
         for round_ in range(part.rounds):
             order = list(part.contestants) if round_ % 2 == 0 else list(reversed(part.contestants))
             for asked in part.scenarios:
+                is_whole = self._was_played(part, asked, round_ + 1)
+                if not is_whole:
+                    self._forget(part, asked, round_ + 1)
                 for name in order:
-                    await self._try(name, asked, round_ + 1)
+                    if is_whole:
+                        self._leave_out(name, asked)
+                    else:
+                        await self._try(name, asked, round_ + 1)
             self._save()
+
+    def _was_played(self, part: Part, asked: Scenario, seed: int) -> bool:
+        """Whether an earlier campaign has all of a round: runs are compared with those made beside them."""
+        there = {run["contestant"] for run in [*self._runs, *self._failed] if _is_of(run, asked, seed)}
+        return there | self._unavailable.keys() >= {*part.contestants}
+
+    def _forget(self, part: Part, asked: Scenario, seed: int) -> None:
+        """What there is of a round that was broken off."""
+
+        def stays(run: Mapping[str, Any]) -> bool:
+            return run["contestant"] not in part.contestants or not _is_of(run, asked, seed)
+
+        self._runs, self._failed = [*filter(stays, self._runs)], [*filter(stays, self._failed)]
+
+    def _leave_out(self, name: str, asked: Scenario) -> None:
+        self._total_s -= estimate.of_run(name, asked)
+        self._plays -= 1
 
     async def _try(self, name: str, asked: Scenario, seed: int) -> None:
         guess_s, began = estimate.of_run(name, asked), time.monotonic()
@@ -94,8 +124,7 @@ class Campaign:
                 self._note_failure(name, asked, seed, str(error))
             self._done.append((guess_s, time.monotonic() - began))
         else:
-            self._total_s -= guess_s
-            self._plays -= 1
+            self._leave_out(name, asked)
         left = estimate.words(estimate.left(self._total_s, self._done))
         _tell(f"  {len(self._done)} of {self._plays} played, about {left} left")
 
@@ -116,7 +145,7 @@ class Campaign:
     async def _tune(self, name: str) -> None:
         """The options of a peer's grid with which it gets most events through; all are published."""
         tried: list[dict[str, Any]] = []
-        if name in self._unavailable:
+        if name in self._unavailable or name in self._grids:
             return
         try:
             for choice in contestants.find(name).grid:
@@ -126,7 +155,7 @@ class Campaign:
             self._give_up(name, str(error))
             return
         self._grids[name] = tried
-        self._options[name] = max(tried, key=lambda each: each["metric"])["options"]
+        self._options[name] = _best(tried)
 
     async def _ask_directly(self) -> None:
         """Both models without Kafka: all sizes of the real one, a single row of the paced one."""
@@ -151,6 +180,21 @@ class Campaign:
         document |= self._more
         self._keep(document)
         return document
+
+
+def _best(tried: Sequence[Mapping[str, Any]]) -> Options:
+    """The options of a grid with the highest figure."""
+    options: Options = max(tried, key=lambda each: each["metric"])["options"]
+    return options
+
+
+def _is_of(run: Mapping[str, Any], asked: Scenario, seed: int) -> bool:
+    """Whether a run, or one that failed, is of this round of a scenario; a sweep or a search has any SLO and load."""
+    if (run["scenario"], run["seed"]) != (asked.name, seed):
+        return False
+    is_many = asked.search is not None or len(asked.variants()) > 1
+    load = getattr(asked.arrivals, "load", None)
+    return is_many or (run["slo_ms"], run["load"]) == (asked.slo_ms, load)
 
 
 def _figures(row: Measured) -> dict[str, Any]:

@@ -48,9 +48,16 @@ def _no_triton(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("loadtest.ceilings.triton_alone.measure", measure)
 
 
-async def played(bench: FakeBench, *parts: Part, kept: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+async def played(
+    bench: FakeBench,
+    *parts: Part,
+    kept: list[dict[str, Any]] | None = None,
+    earlier: dict[str, Any] | None = None,
+    tuned: tuple[str, ...] = (),
+) -> dict[str, Any]:
     documents = [] if kept is None else kept
-    return await Campaign(bench, Form(parts), ["a command"], documents.append).run()  # type: ignore[arg-type]
+    form = Form(parts, tuned)
+    return await Campaign(bench, form, ["a command"], documents.append, earlier).run()  # type: ignore[arg-type]
 
 
 async def test_contestants_take_turns_the_other_way_round_every_second_round() -> None:
@@ -113,3 +120,51 @@ async def test_what_was_measured_is_kept_after_every_round() -> None:
 async def test_progress_tells_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     await played(FakeBench(), Part(["service"], [STEADY], 2))
     assert "1 of 2 played, about 1 min left" in capsys.readouterr().err
+
+
+async def test_what_an_earlier_campaign_has_is_not_played_again() -> None:
+    first = await played(FakeBench(), Part(["service", "passthrough"], [STEADY], 2))
+    bench = FakeBench()
+    found = await played(bench, Part(["service", "passthrough"], [STEADY], 3), earlier=first)
+    assert bench.played == [("service", 3), ("passthrough", 3)]
+    assert len(found["runs"]) == 6
+    assert found["commands"] == ["a command", "a command"]
+
+
+async def test_a_round_that_was_broken_off_is_played_anew_by_all() -> None:
+    first = await played(FakeBench(), Part(["service", "passthrough"], [STEADY], 2))
+    first["runs"] = [one for one in first["runs"] if (one["contestant"], one["seed"]) != ("passthrough", 2)]
+    bench = FakeBench()
+    found = await played(bench, Part(["service", "passthrough"], [STEADY], 2), earlier=first)
+    assert bench.played == [("passthrough", 2), ("service", 2)]
+    assert sorted((one["contestant"], one["seed"]) for one in found["runs"]) == [
+        ("passthrough", 1), ("passthrough", 2), ("service", 1), ("service", 2),
+    ]  # fmt: skip
+
+
+async def test_a_run_that_failed_and_one_who_was_given_up_are_not_missing() -> None:
+    first = await played(FakeBench(failing={0, 2, 4}), Part(["service", "passthrough"], [STEADY], 1))
+    assert [one["contestant"] for one in first["failed"]] == ["service"]
+    first["unavailable"] = {"naive": "naive cannot be installed"}
+    bench = FakeBench()
+    found = await played(bench, Part(["service", "passthrough", "naive"], [STEADY], 1), earlier=first)
+    assert bench.played == []
+    assert (len(found["runs"]), len(found["failed"]), found["unavailable"]) == (1, 1, first["unavailable"])
+
+
+async def test_another_load_or_slo_is_another_round() -> None:
+    first = await played(FakeBench(), Part(["service"], [STEADY], 1))
+    bench = FakeBench()
+    await played(bench, Part(["service"], [STEADY.variant(slo_ms=20)], 1), earlier=first)
+    assert bench.played == [("service", 1)]
+
+
+async def test_a_peer_stays_tuned_as_it_was() -> None:
+    bench = FakeBench()
+    first = await played(bench, Part(["confluent"], [STEADY], 1), tuned=("confluent",))
+    tries = len(bench.played) - 1
+    assert tries == len(first["grids"]["confluent"]) > 1
+    again = FakeBench()
+    found = await played(again, Part(["confluent"], [STEADY], 2), tuned=("confluent",), earlier=first)
+    assert again.played == [("confluent", 2)]
+    assert found["grids"] == first["grids"]

@@ -1,7 +1,11 @@
 """What is typed wrong is told at once, before anything is started, in one line and with exit code 2."""
 
+from pathlib import Path
+
 import pytest
 from loadtest import __main__ as command
+from loadtest import store
+from tests.unit.loadtest.results import document, run
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +28,7 @@ def _nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
         ("bench --quick --medium", "give --quick or --medium, not both"),
         ("bench --quick --contestant flnk", "did you mean 'flink'?"),
         ("bench --quick --scenario goodptu", "did you mean 'goodput'?"),
+        ("bench --resume --out /nowhere", "there is no file /nowhere/results.json to go on with"),
         ("bench --kafka zzz", "known here: embedded, apache, host:port"),
     ],
 )
@@ -37,3 +42,14 @@ def test_a_mistake_is_told_at_once(
     assert raised.value.code == 2
     assert told in said
     assert len(said.splitlines()) == 1
+
+
+def test_results_of_another_broker_are_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.save(tmp_path, document(run("service", kafka="embedded")))
+    monkeypatch.setattr("sys.argv", ["loadtest", "bench", "--kafka", "apache", "--resume", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as raised:
+        command.main()
+    assert raised.value.code == 2
+    assert "on another broker (embedded) than these (apache)" in capsys.readouterr().err

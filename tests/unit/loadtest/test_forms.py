@@ -52,6 +52,15 @@ def test_the_full_form_has_a_search_and_a_soak() -> None:
     assert full.tuned == PEERS
 
 
+def test_the_full_form_has_everybodys_curve_at_50_ms_and_that_of_the_best_at_20_and_100() -> None:
+    full = forms.full(PEERS)
+    loads = [0.1, 0.5, 0.8, 1.0, 1.2, 1.5, 2.0]
+    for name in ("service", "passthrough", *PEERS):
+        assert {("goodput", 50, load, 3) for load in loads} <= runs(full, name)
+    for name in ("service", "passthrough", "confluent", "faststream", "flink"):
+        assert {("goodput", slo_ms, load, 3) for slo_ms in (20, 100) for load in loads} <= runs(full, name)
+
+
 def test_a_form_is_narrowed_to_some_contestants_and_scenarios() -> None:
     wish = Wish(contestants=["service", "flink"], scenarios=["goodput", "spike"], rounds=1)
     narrowed = narrow(forms.full(PEERS), wish)
