@@ -1,12 +1,14 @@
-"""A connection with TLS: why there is none is said in words, and it turns to new files without giving up a call.
+"""A connection: calls end in time; why there is none is said in words; it turns to new files without giving up a call.
 
 The server is gRPC's own in this process; tests/integration/test_triton_security.py does the same with a real Triton.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -31,6 +33,7 @@ class Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mi
     def __init__(self) -> None:
         self.callers: list[str] = []
         self.headers: list[dict[str, Any]] = []
+        self.left: list[float | None] = []
         self.key: tuple[str, str] | None = None
         self.restricted: set[str] = set()
 
@@ -79,6 +82,7 @@ class Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mi
         names = context.auth_context().get("x509_common_name", [])
         self.callers.append(b"".join(names).decode())
         self.headers.append(dict(context.invocation_metadata()))
+        self.left.append(context.time_remaining())
         if protocol in self.restricted and self.key is not None and self.headers[-1].get(self.key[0]) != self.key[1]:
             said = f"This protocol is restricted, expecting header '{self.key[0]}'"
             await context.abort(grpc.StatusCode.UNAVAILABLE, said)
@@ -132,6 +136,31 @@ async def why_not(url: str, **settings: Any) -> str:
     said = str(refused.value)
     assert "\n" not in said
     return said
+
+
+async def overdue(made: TritonServer, timeout: float) -> str:
+    """What is said of a call that takes too long, which is seen in time."""
+    began = time.monotonic()
+    with pytest.raises(grpc.RpcError) as refused:
+        await made.ask("ModelInfer", service_pb2.ModelInferRequest(), timeout)
+    assert timeout <= time.monotonic() - began < timeout + SLOW_SECONDS / 2
+    error: Any = refused.value
+    return str(error.code().name)
+
+
+async def test_a_call_ends_with_its_time_and_the_server_is_told_how_long_it_has() -> None:
+    service = Service()
+    async with serving(service) as url, connected(url) as made:
+        assert await overdue(made, 0.3) == "DEADLINE_EXCEEDED"
+    (left,) = service.left
+    assert left is not None
+    assert 0 < left <= 0.3
+
+
+async def test_a_call_ends_with_its_time_though_grpcs_own_timer_does_not_fire() -> None:
+    async with connected(f"{HOST}:1") as made:
+        made.stub = SimpleNamespace(ModelInfer=lambda message, timeout, metadata: asyncio.sleep(SLOW_SECONDS))
+        assert await overdue(made, 0.05) == "DEADLINE_EXCEEDED"
 
 
 async def test_tls_and_mutual_tls_connect(authority: Authority) -> None:
