@@ -41,8 +41,10 @@ from loadtest.errors import LoadTestError
 from loadtest.scenario import Scenario, parse
 
 _OTLP = "INFERSTREAM__TELEMETRY__OTLP__ENDPOINT"
+_ENABLED = "INFERSTREAM__TELEMETRY__TRACES__ENABLED"
 _RATIO = "INFERSTREAM__TELEMETRY__TRACES__RATIO"
 _SLICES = re.compile(r'^inferstream_trace_slice_seconds_bucket\{le="([^"]+)"\} (\d+)', re.MULTILINE)
+_SLICES_SUM = re.compile(r"^inferstream_trace_slice_seconds_sum (\S+)", re.MULTILINE)
 
 
 State = Literal["live", "frozen", "dead"]
@@ -80,6 +82,7 @@ class Slices:
     def __init__(self) -> None:
         self._ended: dict[float, int] = {}
         self._running: dict[float, int] = {}
+        self._ended_s = self._running_s = 0.0
 
     async def watch(self, port: int) -> None:
         """Look each second, until cancelled. What a service counts in its last second is not seen."""
@@ -87,13 +90,15 @@ class Slices:
             while True:
                 with suppress(aiohttp.ClientError):
                     async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
-                        self._saw({float(le): int(n) for le, n in _SLICES.findall(await answer.text())})
+                        self._saw(await answer.text())
                 await asyncio.sleep(1)
 
-    def _saw(self, counts: dict[float, int]) -> None:
+    def _saw(self, metrics: str) -> None:
+        counts = {float(le): int(n) for le, n in _SLICES.findall(metrics)}
         if counts.get(math.inf, 0) < self._running.get(math.inf, 0):  # another process
-            self._ended = self.counts
+            self._ended, self._ended_s = self.counts, self._ended_s + self._running_s
         self._running = counts
+        self._running_s = sum(map(float, _SLICES_SUM.findall(metrics)))
 
     @property
     def counts(self) -> dict[float, int]:
@@ -106,7 +111,9 @@ class Slices:
         if not total:
             return "no slice was seen"
         longest = next(le for le, n in sorted(counts.items()) if n >= 0.999 * total)
-        return f"{total} slices, {counts[0.001] / total:.3%} within 1 ms, p99.9 within {longest * 1e3:g} ms of CPU time"
+        mean_us = (self._ended_s + self._running_s) / total * 1e6
+        share = f"{counts[0.001] / total:.3%} within 1 ms, p99.9 within {longest * 1e3:g} ms"
+        return f"{total} slices of {mean_us:.0f} us of CPU time, {share}"
 
 
 async def compare(given: argparse.Namespace) -> dict[str, list[float]]:
@@ -118,8 +125,8 @@ async def compare(given: argparse.Namespace) -> dict[str, list[float]]:
     ):
         slices, port = Slices(), free_port()
         watching = asyncio.create_task(slices.watch(port))
-        looked_at = {WEB_PORT: str(port)}
-        variants = {"off": looked_at, "on": {**looked_at, _OTLP: url, _RATIO: str(given.ratio)}}
+        alike = {WEB_PORT: str(port), _OTLP: url, _RATIO: str(given.ratio)}  # metrics go to the collector in both
+        variants = {"off": {**alike, _ENABLED: "false"}, "on": alike}
         async with Bench(given.kafka) as bench:
             for _ in range(given.runs):
                 for name, environ in variants.items():

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("kafka", ["embedded", pytest.param("apache", marks=pytest.mark.apache)])
+@pytest.mark.parametrize("kafka", ["embedded", pytest.param("apache", marks=[pytest.mark.apache, pytest.mark.slow])])
 def test_the_demo_scores_fraud_in_time_and_ends_by_itself(kafka: str, request: pytest.FixtureRequest) -> None:
     if kafka == "apache":
         request.getfixturevalue("apache_available")
@@ -36,11 +36,8 @@ def test_the_demo_scores_fraud_in_time_and_ends_by_itself(kafka: str, request: p
 @pytest.mark.parametrize(
     "pipeline",
     [
-        "tensor",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("trees", "sensor", "classification", "segmentation", "generation")
-        ),
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("tensor", "trees", "sensor", "classification", "segmentation", "generation")
     ],
 )
 def test_each_pipeline_has_a_demo_with_figures_of_its_own(pipeline: str) -> None:

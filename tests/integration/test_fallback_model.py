@@ -35,6 +35,7 @@ async def answered_by(bench: Bench, skip: int = 0) -> Counter[tuple[object, obje
     return found
 
 
+@pytest.mark.slow
 async def test_it_answers_while_the_model_is_not_loaded_and_no_longer(bench: Bench) -> None:
     """`fraud` is unloaded and loaded again; all the while `fraud_student` is there."""
     await bench.create_topics()

@@ -96,6 +96,7 @@ async def test_a_group_is_rebalanced_and_a_member_killed(apache_bench: Bench) ->
     ]
 
 
+@pytest.mark.slow
 async def test_planted_stalls_show_as_themselves(bench: Bench) -> None:
     """Events that were to be sent during a stall waited for its end, all of them: none is omitted. These are lower
     bounds, which hold on a busy machine too; the same run without stalls shows that the stalls are what is seen."""
@@ -115,6 +116,7 @@ def _over_ms(run: dict[str, Any], limit_ms: int) -> int:
     return sum(item.count_added_in_this_iter_step for item in waited if item.value_iterated_to > 1_000 * limit_ms)
 
 
+@pytest.mark.slow
 async def test_every_event_is_judged_by_its_slo_class(bench: Bench) -> None:
     """Nobody can make 1 ms, and there is always time for the others; the books of both balance."""
     classes = {"hasty": {"slo_ms": 1, "share": 0.3}, "idle": {"slo_ms": 60_000, "share": 0.2}}
@@ -191,6 +193,7 @@ def _write_by_hand(kafka: str, tag: str, intended: account.Ints) -> None:
     assert producer.flush(10) == 0
 
 
+@pytest.mark.slow
 async def test_a_service_of_ones_own_on_topics_of_ones_own_is_measured(bench: Bench, tmp_path: Path) -> None:
     """Here pass-through stands for it; its output topic keeps the producer's time, so receipt stands in."""
     kafka, tag = bench.place.kafka, f"own-{secrets.token_hex(3)}"

@@ -49,6 +49,7 @@ def test_nothing_is_left_when_the_owner_ends(tmp_path: Path, how: signal.Signals
     assert (tmp_path / "logs" / "triton.log").exists()
 
 
+@pytest.mark.slow
 def test_two_stacks_run_side_by_side_and_one_folder_holds_one(tmp_path: Path) -> None:
     with local.running(tmp_path / "a") as first, local.running(tmp_path / "b") as second:
         assert not {*first.endpoints} & {*second.endpoints} - {""}

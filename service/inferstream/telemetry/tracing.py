@@ -15,22 +15,18 @@ from typing import Any, Protocol
 
 import structlog
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
 
 from inferstream import __version__
 from inferstream.events.timeline import Timeline
-from inferstream.events.trace_context import Context
 from inferstream.pipeline.observe.traces import Tracing
 from inferstream.policy.sampling import TokenBucket
 from inferstream.settings import TelemetrySettings
 from inferstream.signals import Signals
 from inferstream.telemetry import conventions
-from inferstream.telemetry.conventions import Described
-from inferstream.telemetry.encoding import Request, frame
+from inferstream.telemetry.encoding import Request, encoded, frame
 
 log = structlog.get_logger()
 
@@ -47,7 +43,7 @@ _SCOPE = InstrumentationScope("inferstream", __version__, conventions.SCHEMA_URL
 class Sender(Protocol):
     """What brings spans to a collector."""
 
-    def add(self, spans: Sequence[ReadableSpan]) -> None:
+    def add(self, spans: Sequence[Span]) -> None:
         """To the next slice."""
 
     def send(self) -> bool:
@@ -67,21 +63,16 @@ class SpanSender(OTLPSpanExporter):
     def __init__(self, endpoint: str) -> None:
         is_plain = not endpoint.startswith("https://")
         super().__init__(endpoint=endpoint, insecure=is_plain, timeout=_TIMEOUT_SECONDS, channel_options=_RECONNECT)
-        self._frame: ResourceSpans | None = None
-        self._request: Request | None = None
+        self._frame = frame(Resource.create({"service.name": "inferstream", "service.version": __version__}), _SCOPE)
+        self._request = Request(self._frame)
 
-    def add(self, spans: Sequence[ReadableSpan]) -> None:
-        """See `Sender`. All are of one resource."""
-        if self._request is None:
-            self._frame = self._frame or frame(spans[0])
-            self._request = Request(self._frame)
+    def add(self, spans: Sequence[Span]) -> None:
+        """See `Sender`."""
         self._request.add(spans)
 
     def send(self) -> bool:
         """See `Sender`."""
-        request, self._request = self._request, None
-        if request is None:
-            return True
+        request, self._request = self._request, Request(self._frame)
         stub: Any = self._client
         call = stub.Export.future(request=request.message, metadata=self._headers, timeout=self._timeout)
         has_ended = threading.Event()  # gRPC's own ways to wait look ten times a second
@@ -110,7 +101,6 @@ class SpanExport:
 
     def __init__(self, sender: Sender, signals: Signals) -> None:
         self._sender = sender
-        self._resource = Resource.create({"service.name": "inferstream", "service.version": __version__})
         self._waiting: deque[Timeline] = deque()
         self._stopping = threading.Event()
         self._exported, self._failed, self._full = (
@@ -169,37 +159,17 @@ class SpanExport:
         time.sleep(_PAUSE_SECONDS)
         self._rested_at = time.thread_time()
 
-    def _spans(self, way: Timeline) -> list[ReadableSpan]:
+    def _spans(self, way: Timeline) -> list[Span]:
         described = conventions.event_spans(way)
         contexts = [way.kept.context, *(way.kept.context.child() for _ in described[1:])]
         spans = [
-            self._span(one, context, way.kept.parent if one.child_of is None else contexts[one.child_of])
+            encoded(one, context, way.kept.parent if one.child_of is None else contexts[one.child_of])
             for one, context in zip(described, contexts, strict=True)
         ]
         if way.call is not None and not way.call.is_told:
             way.call.is_told = True
-            spans.append(self._span(conventions.call_span(way.call, way), way.call.context, None))
+            spans.append(encoded(conventions.call_span(way.call, way), way.call.context, None))
         return spans
-
-    def _span(self, one: Described, context: Context, parent: Context | None) -> ReadableSpan:
-        attributes = dict(one.attributes)
-        status = Status(StatusCode.UNSET)
-        if one.failure is not None:
-            attributes |= conventions.failure(one.failure)
-            status = Status(StatusCode.ERROR)
-        return ReadableSpan(
-            name=one.name,
-            context=_context(context),
-            parent=None if parent is None else _context(parent, is_remote=one.child_of is None),
-            resource=self._resource,
-            attributes=attributes,
-            links=[Link(_context(linked)) for linked in one.links],
-            kind=one.kind,
-            status=status,
-            start_time=one.begin_ns,
-            end_time=max(one.begin_ns, one.end_ns),
-            instrumentation_scope=_SCOPE,
-        )
 
     def _send(self, count: int) -> None:
         try:
@@ -211,8 +181,3 @@ class SpanExport:
         if delivered == self._is_failing:
             self._is_failing = not delivered
             (log.info if delivered else log.warning)("traces_delivered" if delivered else "traces_not_delivered")
-
-
-def _context(context: Context, is_remote: bool = False) -> SpanContext:
-    flags = TraceFlags(TraceFlags.SAMPLED if context.is_sampled else TraceFlags.DEFAULT)
-    return SpanContext(context.trace_id, context.span_id, is_remote, flags)

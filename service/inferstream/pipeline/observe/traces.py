@@ -6,7 +6,6 @@ exports them, after the fact.
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
 from typing import NamedTuple, Protocol
 
 from inferstream.events import trace_context
@@ -92,14 +91,18 @@ class Traces:
 
     def decided(self, events: Sequence[Event], now: float) -> None:
         """What went wrong is kept too."""
-        wrong = [(event, reason) for event in events if event.trace is None and (reason := _wrong(event, now))]
-        for reason, pairs in groupby(sorted(wrong, key=lambda pair: pair[1]), key=lambda pair: pair[1]):
-            self._keep([event for event, _ in pairs], reason)
+        wrong: dict[Reason, list[Event]] = {}
+        for event in events:
+            if event.trace is None and (reason := _wrong(event, now)) is not None:
+                wrong.setdefault(reason, []).append(event)
+        for reason, these in wrong.items():
+            self._keep(these, reason)
 
     def written(self, events: Sequence[Event], emitted_at: float, now: float) -> None:
         """Those that turn out to be late only now are kept now; all that is kept is told."""
-        late = [e for e in events if emitted_at <= e.deadline < now and e.trace is None and e.status is Status.SCORED]
-        self._keep(late, "slo_miss")
+        late = [e for e in events if e.trace is None and e.status is Status.SCORED and emitted_at <= e.deadline < now]
+        if late:
+            self._keep(late, "slo_miss")
         kept = [event for event in events if event.trace is not None and event.status is not None]
         if kept:
             difference = self._clock.unix_ms() / 1000 - self._clock.monotonic()
@@ -108,8 +111,6 @@ class Traces:
 
     def _keep(self, events: Sequence[Event], reason: Reason) -> None:
         """As many as the budget has; the rest is counted."""
-        if not events:
-            return
         given = self._budget.take(len(events), self._clock.monotonic())
         for event in events[:given]:
             parent = trace_context.read(event.record.headers)
