@@ -210,3 +210,40 @@ async def test_a_redelivery_repeats_the_same_text(bench: ExampleBench) -> None:
         assert len({o["id"] for o in again}) == 1
     report = await bench.audit("generation")
     assert (report.problems, report.repeats) == ({}, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.apache
+@pytest.mark.usefixtures("apache_available")
+async def test_a_service_that_is_killed_mid_stream_is_followed_by_one_that_writes_the_same_text(tmp_path: Path) -> None:
+    """What readers saw of a text before the kill is how it goes on after it: the parts begin anew, and say the same."""
+    with local.running(tmp_path / "stack", kafka="apache", models=["generation"]) as stack:
+        bench = ExampleBench(stack, tmp_path, "generation")
+        await bench.create_topics()
+        await kill_mid_stream(bench)
+
+
+async def kill_mid_stream(bench: ExampleBench) -> None:
+    bench.environ["INFERSTREAM__KAFKA__SESSION_TIMEOUT_MS"] = "6000"
+    names = [f"p{number}" for number in range(8)]
+    async with bench.service() as service:
+        await bench.send("generation", [prompt(name, max_tokens=600) for name in names], slo_ms="60000")
+        await until_parts(bench, *names)
+        await service.kill()
+    before = await written(bench)
+    unfinished = {name for name in names if all("part" in o for _, o in before if o["event_id"] == name)}
+    assert unfinished, "it was killed too late"
+    async with bench.service() as service:
+        finals = await bench.answers("generation", 8, wait=60)
+        assert await service.terminate() == 0
+    all_ = await written(bench)
+    for name in names:
+        final, parts = finals[name], [o for _, o in parts_of(all_, name)]
+        assert final["outcome"] == "scored"
+        starts = [place for place, o in enumerate(parts) if o["part"] == 0]
+        assert len(starts) == 2 if name in unfinished else len(starts) in (1, 2)
+        for begin, end in itertools.pairwise([*starts, len(parts)]):
+            assert [o["part"] for o in parts[begin:end]] == list(range(end - begin))
+            assert final["result"]["text"].startswith("".join(o["result"]["text"] for o in parts[begin:end]))
+    report = await bench.audit("generation")
+    assert (report.problems, report.inputs) == ({}, 8)
