@@ -17,7 +17,7 @@ import structlog
 from inferstream import __version__
 from inferstream.errors import InferstreamError, Unavailable
 from inferstream.inprocess import load_reference
-from inferstream.kafka import Admin, KafkaSink, KafkaSource, KafkaTransactions, control, pinned
+from inferstream.kafka import Admin, KafkaSink, KafkaSource, KafkaTransactions, are_stale, control, pinned
 from inferstream.needs import (
     check_rights,
     check_topics,
@@ -156,6 +156,9 @@ class App:
             if server.shared is not None:
                 server.shared.when_off = partial(_shares_no_memory, server.url)
             stack.push_async_callback(server.stop)
+        stale = self._signals.stale_credentials.cell
+        stale("kafka").read = are_stale
+        stale("triton").read = lambda: any(server.is_stale for server in servers)
         sink = KafkaSink(kafka, sizes)
         sink.when_replaced(self._producer_replaced)
         stack.push_async_callback(sink.stop)

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(300
 
 TRITON = "INFERSTREAM__TRITON__"
 RATE = 200
+_STALE = 'inferstream_stale_credentials{{server="triton"}} {}'
 
 
 class Server(NamedTuple):
@@ -250,10 +251,12 @@ async def test_a_new_certificate_is_followed_under_load_and_no_event_is_lost_or_
                 is_last = number == 3
                 pair.certificate.write_bytes(b"half a certificate")
                 await until_said(service, "credentials_not_renewed", number + 1)
+                assert _STALE.format(1) in await service.metrics()
                 pair.replace_by((other if is_last else ours).client(f"renewed-{number}"))
                 await until_said(service, "credentials_renewed", number + 1)
                 await asyncio.sleep(0.5)
             turned = await counts(service)
+            assert _STALE.format(0) in await service.metrics()
             assert service.log.count("credentials_not_renewed") == 4
             server.end(process)
             trusted.write_bytes(other.pem)

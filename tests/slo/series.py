@@ -18,6 +18,7 @@ _ORDINARY = {
     'inferstream_assigned_partitions{pipeline="fraud"}': 4.0,
     'inferstream_quarantined_partitions{pipeline="fraud"}': 0.0,
     'inferstream_model_ready{pipeline="fraud",model="fraud",endpoint="triton:8001"}': 1.0,
+    'inferstream_stale_credentials{server="kafka"}': 0.0,
     'inferstream_build_info{version="1"}': 1.0,
     'inferstream_drift_psi{pipeline="fraud",side="output",column="probability"}': 0.02,
     'inferstream_drift_psi{pipeline="fraud",side="input",column="features.night"}': 0.02,

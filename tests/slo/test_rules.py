@@ -37,6 +37,7 @@ def settings() -> Settings:
         (Phase(10, lost_a_second=0.5), "InferstreamLosesOffsets", 2),
         (Phase(10, gauges={"quarantined_partitions": 1.0}), "InferstreamQuarantines", 2),
         (Phase(10, gauges={"model_ready": 0.0}), "InferstreamModelDown", 3),
+        (Phase(20, gauges={"stale_credentials": 1.0}), "InferstreamStaleCredentials", 11),
         (Phase(20, gauges={"lag_seconds": 31.0}), "InferstreamLags", 6),
         (Phase(120, gauges={"drift_psi.output": 0.3}), "InferstreamScoresDrift", 62),
         (Phase(1_500, gauges={"drift_psi.input": 0.3}), "InferstreamFeaturesDrift", 1_442),

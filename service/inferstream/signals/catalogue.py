@@ -170,6 +170,12 @@ class Signals:
         self.loop_lag = self._level(
             "loop_lag_seconds", "worst lateness of the event loop in the last second", (), "max"
         )
+        self.stale_credentials = self._level(
+            "stale_credentials",
+            "1 while changed files of certificates, passwords or keys are of no use and what they were before is shown",
+            ("server",),
+            "max",
+        )
         self.build = self._level("build_info", "always 1; the version is a label", ("version",), "max")
         self.ready_workers = self._level("ready_workers", "worker processes that are ready, of `run --workers`", ())
         self.worker_restarts = self._count("worker_restarts", "workers started again, by why", ("why",))

@@ -64,6 +64,11 @@ class TritonServer:
         """What every call carries."""
         return self._credentials.headers
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether the files have changed to something of no use, and the connection of before is kept."""
+        return self._told is not None
+
     def reconnect(self) -> None:
         """A server that does not answer: give up the connection and all calls on it, and make a new one."""
         self._close(self._channel, grace=None)

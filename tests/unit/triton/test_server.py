@@ -255,6 +255,7 @@ async def test_files_that_are_broken_or_refused_change_nothing_and_are_told_of_o
                 (line,) = [logs.pop() for _ in list(logs)]
                 assert (line["event"], line["log_level"]) == ("credentials_not_renewed", "warning")
                 assert "certificate" in line["reason"]
+                assert made.is_stale
             pair.replace_by(stranger)
             await until(lambda: bool(logs) and "does not accept our certificate" in logs[-1]["reason"])
             assert await made.version() == "triton 1"
@@ -262,6 +263,7 @@ async def test_files_that_are_broken_or_refused_change_nothing_and_are_told_of_o
                 file.write_bytes(content)
             await until(lambda: logs[-1]["event"] == "credentials_renewed")
         await made.version()
+        assert not made.is_stale
     assert set(service.callers) == {"first"}
 
 

@@ -39,6 +39,8 @@ class Certificates:
         self._files = files
         self._seen = files.state
         self._context = _load(files)
+        self.is_stale = False
+        """Whether the files as they were last seen are of no use."""
 
     def current(self) -> ssl.SSLContext:
         """From the files as they are, or as they last could be used."""
@@ -48,8 +50,10 @@ class Certificates:
             try:
                 self._context = _load(self._files)
             except SettingsError as error:
+                self.is_stale = True
                 log.warning("changed certificate files are not used: %s", error)
             else:
+                self.is_stale = False
                 log.warning("certificate files have changed: new connections to Kafka use them")
         return self._context
 
@@ -62,27 +66,47 @@ class Password:
         self._file = file
         given = "" if value is None else value.get_secret_value()
         self._latest = given if file is None else secret_in(file, name)
+        self._told: str | None = None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the file as it was last read is of no use."""
+        return self._told is not None
 
     def current(self) -> str:
         """From the file as it is, or as it last could be read."""
         if self._file is not None:
             try:
-                self._latest = secret_in(self._file, self._name)
+                self._latest, self._told = secret_in(self._file, self._name), None
             except SettingsError as error:
-                log.warning("the former password is used: %s", error)
+                if str(error) != self._told:
+                    log.warning("the former password is used: %s", error)
+                self._told = str(error)
         return self._latest
+
+
+_made: list[Certificates | Password] = []
 
 
 @cache
 def certificates(files: Files) -> Certificates:
     """One for all clients: those made later have what was last of use, and a broken file is said once."""
-    return Certificates(files)
+    _made.append(made := Certificates(files))
+    return made
 
 
 @cache
 def password(name: str, value: SecretStr | None, file: Path | None) -> Password:
     """One for all clients, as `certificates`."""
-    return Password(name, value, file)
+    _made.append(made := Password(name, value, file))
+    return made
+
+
+def are_stale() -> bool:
+    """Whether any files in use have changed to something of no use. Looks at them now, not at the next connection."""
+    for each in _made:
+        each.current()
+    return any(each.is_stale for each in _made)
 
 
 def files_of(settings: KafkaSettings) -> Files:

@@ -160,6 +160,13 @@ def _troubles(settings: Settings) -> Iterator[Alert]:
         "{{ $labels.model }} of {{ $labels.pipeline }} takes no calls at {{ $labels.endpoint }}",
         "2m",
     )
+    yield Alert(
+        "InferstreamStaleCredentials",
+        "ticket",
+        "max by (server) (inferstream_stale_credentials) > 0",
+        "changed certificates, passwords or keys for {{ $labels.server }} cannot be used; the former ones still are",
+        "10m",
+    )
     for name, pipeline in settings.pipelines.items():
         yield Alert(
             "InferstreamLags",

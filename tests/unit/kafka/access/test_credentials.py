@@ -8,7 +8,8 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from inferstream.errors import SettingsError
-from inferstream.kafka.access.credentials import Certificates, Password, files_of
+from inferstream.kafka.access import credentials
+from inferstream.kafka.access.credentials import Certificates, Password, are_stale, certificates, files_of, password
 from inferstream.settings import KafkaSettings, pem
 
 AUTHORITY = trustme.CA()
@@ -202,3 +203,38 @@ def test_without_a_password_nothing_begins(tmp_path: Path, content: bytes | None
         file.write_bytes(content)
     with pytest.raises(SettingsError, match=r"kafka.sasl_password_file: .*password (cannot be read|is empty)"):
         Password("sasl_password_file", None, file)
+
+
+@pytest.fixture
+def _nothing_made_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "_made", [])
+
+
+@pytest.mark.usefixtures("_nothing_made_yet")
+def test_files_of_no_use_are_seen_without_a_new_connection_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made(tmp_path, CHAIN, KEY)
+    files = files_of(
+        KafkaSettings.model_validate(
+            {
+                "security_protocol": "SSL",
+                "ssl_ca_file": tmp_path / "ca.pem",
+                "ssl_certificate_file": tmp_path / "certificate.pem",
+                "ssl_key_file": tmp_path / "key.pem",
+            }
+        )
+    )
+    secret = tmp_path / "secret"
+    secret.write_text("one")
+    certificates(files)
+    login = password("sasl_password", None, secret)
+    assert not are_stale()
+    for file, usable in ((secret, b"two"), (tmp_path / "key.pem", KEY)):
+        file.write_bytes(b"")
+        caplog.clear()
+        assert [are_stale() for _ in range(3)] == [True] * 3
+        assert len(caplog.records) == 1
+        file.write_bytes(usable)
+        assert not are_stale()
+    assert login.current() == "two"
