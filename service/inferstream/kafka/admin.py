@@ -57,7 +57,8 @@ class Admin:
         client = AIOKafkaAdminClient(**client_arguments(self._settings))
         try:
             with kafka_errors("connecting", self._settings):
-                await asyncio.wait_for(client.start(), self._settings.request_timeout_ms / 1000)
+                async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
+                    await client.start()
         except BaseException:
             await client.close()
             raise

@@ -36,7 +36,8 @@ class Reader:
         self._consumer = _consumer(self._settings)
         try:
             with kafka_errors(f"reading topic '{self._topic}'", self._settings):
-                await asyncio.wait_for(self._consumer.start(), self._settings.start_timeout_ms / 1000)
+                async with asyncio.timeout(self._settings.start_timeout_ms / 1000):
+                    await self._consumer.start()
             self._consumer.assign(self._partitions)
         except BaseException:
             await self._consumer.stop()
