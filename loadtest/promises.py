@@ -92,7 +92,7 @@ def _of_latency(runs: Runs, found: Mapping[str, ratios.Ratio]) -> Iterator[Line]
     promise = "p50 at a tenth of the load over pass-through's p50 and a direct call's (R5)"
     yield Line(promise, "≤ 1.3", _ratio(found["R5"], f"{GOODPUT}, paced"))
     promise = f"p99 at load {_TAIL_LOAD:g}, SLO {_TIGHT_SLO_MS} ms (R6)"
-    yield Line(promise, f"≤ {_TAIL_MS:g} ms and pass-through's p99", _tail(runs))
+    yield Line(promise, f"≤ {_TAIL_MS:g} ms plus pass-through's p99", _tail(runs))
 
 
 def _of_trouble(runs: Runs, found: Mapping[str, ratios.Ratio]) -> Iterator[Line]:

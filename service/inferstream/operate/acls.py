@@ -12,6 +12,7 @@ from inferstream.kafka import Acl, of_service, of_tools
 from inferstream.kafka.access.acls import TOOLS
 from inferstream.settings import Settings
 
+_ALTERING = ("CREATE", "ALTER", "ALTER_CONFIGS", "DELETE")
 _PRINCIPAL = re.compile(r"[A-Za-z]+:\S(.*\S)?")
 
 
@@ -27,7 +28,8 @@ def show_acls(settings: Settings, principal: str | None, tools: Collection[str],
     if as_json:
         print(json.dumps({"principal": who, "acls": [acl._asdict() for acl in acls]}))
         return
-    print("# READ and WRITE bring DESCRIBE with them; nothing is created or altered.")
+    altered = "" if any(acl.operation in _ALTERING for acl in acls) else "; nothing is created or altered"
+    print(f"# READ and WRITE bring DESCRIBE with them{altered}.")
     for use in dict.fromkeys(acl.use for acl in acls):
         print(f"\n# {use}")
         for line in _lines([acl for acl in acls if acl.use == use], who, settings.kafka.bootstrap_servers):

@@ -5,10 +5,9 @@ kept. What is refused is counted by reason, exactly.
 """
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 Reason = Literal["head", "failed", "fallback", "slo_miss", "ratio"]
-REASONS: tuple[Reason, ...] = get_args(Reason)
 
 _RATIO_BITS = 56  # of a trace id are random (W3C level 2); all replicas decide alike by them
 

@@ -7,7 +7,7 @@ import logging
 import ssl
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pydantic import SecretStr
 
@@ -85,21 +85,34 @@ class Password:
         return self._latest
 
 
-_made: list[Certificates | Password] = []
+class Followed(Protocol):
+    """Something that files say and that is looked at again."""
+
+    @property
+    def is_stale(self) -> bool: ...
+    def current(self) -> object: ...
+
+
+_made: list[Followed] = []
 
 
 @cache
 def certificates(files: Files) -> Certificates:
     """One for all clients: those made later have what was last of use, and a broken file is said once."""
-    _made.append(made := Certificates(files))
+    follow(made := Certificates(files))
     return made
 
 
 @cache
 def password(name: str, value: SecretStr | None, file: Path | None) -> Password:
     """One for all clients, as `certificates`."""
-    _made.append(made := Password(name, value, file))
+    follow(made := Password(name, value, file))
     return made
+
+
+def follow(each: Followed) -> None:
+    """Have `are_stale` look at it."""
+    _made.append(each)
 
 
 def are_stale() -> bool:

@@ -11,7 +11,7 @@ from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import AuthenticationFailedError
 
 from inferstream.errors import SettingsError
-from inferstream.kafka.access.credentials import password, secret_in
+from inferstream.kafka.access.credentials import follow, password, secret_in
 from inferstream.settings import KafkaSettings
 
 _KEEP_SHARE = 0.8  # of a token's life; the rest is for asking again when that fails
@@ -43,6 +43,17 @@ class FileTokens:
             raise SettingsError("kafka.oauth_token_file is not set")
         self._file = settings.oauth_token_file
         self._read()
+        self.is_stale = False
+        """Whether the file as it was last looked at holds no token."""
+
+    def current(self) -> None:
+        """Look at the file."""
+        try:
+            self._read()
+        except SettingsError:
+            self.is_stale = True
+        else:
+            self.is_stale = False
 
     async def token(self) -> str:
         """Raises SettingsError where there is none."""
@@ -108,4 +119,7 @@ class AskedTokens:
 @lru_cache(maxsize=8)
 def tokens(settings: KafkaSettings, loop: asyncio.AbstractEventLoop) -> Tokens:
     """One for all connections of a process, that they share a token. Raises SettingsError."""
-    return Tokens(FileTokens(settings) if settings.oauth_token_file is not None else AskedTokens(settings))
+    if settings.oauth_token_file is None:
+        return Tokens(AskedTokens(settings))
+    follow(given := FileTokens(settings))
+    return Tokens(given)

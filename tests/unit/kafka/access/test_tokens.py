@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestServer
 from aiokafka.errors import AuthenticationFailedError
 
 from inferstream.errors import SettingsError
+from inferstream.kafka.access import credentials
 from inferstream.kafka.access.tokens import Tokens, tokens
 from inferstream.settings import KafkaSettings
 
@@ -144,3 +145,18 @@ async def test_a_token_in_a_file_is_read_for_each_connection(authority: Authorit
     for text in ("one", "two"):
         file.write_text(f"{text}\n")
         assert await reading.token() == text
+
+
+async def test_a_file_without_a_token_is_seen_before_the_next_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "_made", [])
+    file = tmp_path / "token"
+    file.write_text("one")
+    given = {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER", "oauth_token_file": file}
+    tokens(KafkaSettings.model_validate(given), asyncio.get_running_loop())
+    assert not credentials.are_stale()
+    file.write_text("")
+    assert credentials.are_stale()
+    file.write_text("two")
+    assert not credentials.are_stale()
