@@ -6,6 +6,8 @@ from collections import deque
 _WINDOW = 256
 _LEAST, _MOST = 0.002, 1.0
 _LEAST_FALLBACK = 0.0005
+_SLOW = 0.8  # of the most that is kept else: if half of the acknowledgements take longer, the broker is slow
+_MOST_IF_SLOW = 0.8  # of the tightest SLO
 
 
 class RecentQuantile:
@@ -18,7 +20,11 @@ class RecentQuantile:
 
     @property
     def value(self) -> float:
-        return self._sorted[int(self._quantile * (len(self._sorted) - 1))]
+        return self.at(self._quantile)
+
+    def at(self, quantile: float) -> float:
+        """Another quantile of the same values."""
+        return self._sorted[int(quantile * (len(self._sorted) - 1))]
 
     def observe(self, value: float) -> None:
         if len(self._recent) == self._recent.maxlen:
@@ -33,11 +39,13 @@ class Reserve:
     Few events are answered at the last moment, so their tail need not be kept of everybody's time: with the p99 a
     broker's hiccup cost the model a tenth of its capacity (measured). Both stay within what the tightest class can
     spare, half of it and a tenth. More would be kept from the model, so that the chain has more to do and takes
-    longer. `fixed` overrules what is kept for the acknowledgement.
+    longer. Only where the broker is so slow that half is hardly enough for most outcomes, four fifths may be kept:
+    then the chain answers nearly all, but in time. `fixed` overrules what is kept for the acknowledgement.
     """
 
     def __init__(self, tightest_slo: float, fixed: float | None = None) -> None:
         self._most, self._most_fallback = min(_MOST, tightest_slo / 2), tightest_slo / 10
+        self._most_if_slow = _MOST_IF_SLOW * tightest_slo
         self._fixed = fixed
         self._emit = RecentQuantile(0.97, min(0.01, self._most))
         self._fallback = RecentQuantile(0.9, 0.002)
@@ -45,7 +53,10 @@ class Reserve:
     @property
     def emit(self) -> float:
         """Seconds to keep for the acknowledgement."""
-        return self._fixed if self._fixed is not None else min(max(self._emit.value, _LEAST), self._most)
+        if self._fixed is not None:
+            return self._fixed
+        most = self._most if self._emit.at(0.5) <= _SLOW * self._most else self._most_if_slow
+        return min(max(self._emit.value, _LEAST), most)
 
     @property
     def fallback(self) -> float:
