@@ -179,6 +179,7 @@ async def test_a_worker_that_hangs_is_killed_and_restarted_while_the_other_goes_
         assert await service.terminate() == 0
 
 
+@needs_real_groups
 async def test_workers_whose_parent_is_killed_drain_and_end_by_themselves(bench: Bench) -> None:
     await bench.create_topics()
     async with two_workers(bench) as service:
