@@ -159,7 +159,7 @@ def bench(
     command = f"python -m loadtest {shlex.join(sys.argv[1:])}"
     tuning = ", and the tuning of the peers" if asked.tuned else ""
     _tell(f"this takes about {estimate.words(estimate.of_form(asked) + estimate.START_SECONDS)}{tuning}")
-    _tell(f"what is measured is kept in {out / 'results.json'} after every round")
+    _tell(f"what is measured is kept in {out / 'results.json'} after every round of a scenario")
 
     async def work() -> dict[str, Any]:
         _end_cleanly_on_sigterm()

@@ -95,7 +95,7 @@ class Campaign:
                         self._leave_out(name, asked)
                     else:
                         await self._try(name, asked, round_ + 1)
-            self._save()
+                self._save()
 
     def _was_played(self, part: Part, asked: Scenario, seed: int) -> bool:
         """Whether an earlier campaign has all of a round: runs are compared with those made beside them."""

@@ -66,7 +66,7 @@ def medium(peers: Sequence[str]) -> Form:
 
 
 def full(peers: Sequence[str]) -> Form:
-    """Every contestant, tuned; every scenario; three rounds; highest sustained rates, and half an hour's soak.
+    """Every contestant, tuned; nearly every scenario; three rounds; highest sustained rates, and half an hour's soak.
 
     At an SLO of 50 ms the whole curve is everybody's, at 20 and 100 ms the service's, two batching loops' and Flink's.
     """

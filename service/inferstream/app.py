@@ -43,6 +43,7 @@ from inferstream.web import Front, Live, WebServer, told
 log = structlog.get_logger()
 
 _LAG_INTERVAL = 0.1  # seconds between two looks at the event loop's lateness
+_CREDENTIALS_INTERVAL = 5.0  # seconds between two looks at Kafka's certificates and passwords
 _LAG_WINDOW = 10  # looks of which the worst is shown
 _STUCK_SECONDS = 10.0  # an event loop that late is not live
 _SETTLE_SHARE, _END_SHARE = 0.5, 0.9  # of the drain timeout: for what is under way; until we end, whatever hangs
@@ -156,9 +157,7 @@ class App:
             if server.shared is not None:
                 server.shared.when_off = partial(_shares_no_memory, server.url)
             stack.push_async_callback(server.stop)
-        stale = self._signals.stale_credentials.cell
-        stale("kafka").read = are_stale
-        stale("triton").read = lambda: any(server.is_stale for server in servers)
+        self._signals.stale_credentials.cell("triton").read = lambda: any(server.is_stale for server in servers)
         sink = KafkaSink(kafka, sizes)
         sink.when_replaced(self._producer_replaced)
         stack.push_async_callback(sink.stop)
@@ -175,6 +174,7 @@ class App:
                 for pin in self._pins.values():
                     group.create_task(pin.run())
                 group.create_task(self._watch_models())
+                group.create_task(self._watch_credentials())
                 group.create_task(keep_accounts(servers, self._asked(), self._signals))
         except BaseExceptionGroup as errors:
             ours = errors.subgroup(InferstreamError)
@@ -269,6 +269,13 @@ class App:
                     raise Unavailable(f"model of pipeline '{missing[0]}' is not ready at Triton {triton.url}")
                 self._become_ready(missing)
             await asyncio.sleep(0.05 if not self._started else triton.ready_poll_ms / 1000)
+
+    async def _watch_credentials(self) -> None:
+        """Those of Kafka, by a thread: a disk that hangs must not hold the loop."""
+        level = self._signals.stale_credentials.cell("kafka")
+        while True:
+            level.set(await asyncio.to_thread(are_stale))
+            await asyncio.sleep(_CREDENTIALS_INTERVAL)
 
     def _become_ready(self, missing: list[str]) -> None:
         # What lives now lives for good: keep the collector from looking at it again.

@@ -329,6 +329,7 @@ async def commanded(command: Sequence[str], environ: Mapping[str, str]) -> tuple
 
 RATE = 200
 """Events a second while something changes."""
+STALE = 'inferstream_stale_credentials{{server="kafka"}} {}'
 
 
 async def test_certificate_and_password_change_under_load(embedded: Bench, broker: SecuredBroker) -> None:
@@ -358,6 +359,11 @@ async def test_certificate_and_password_change_under_load(embedded: Bench, broke
             assert "certificate files have changed" in service.log
             assert "Traceback" not in service.log
             assert "-password" not in service.log
+            assert STALE.format(0) in await service.metrics()
+            put(password, b"\n")
+            async with asyncio.timeout(15):
+                while STALE.format(1) not in await service.metrics():  # noqa: ASYNC110 - it is another process
+                    await asyncio.sleep(0.5)
             assert await service.terminate() == 0
         finally:
             await asyncio.to_thread(broker.set_password, USER, PASSWORD)
