@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from loadtest import contestants, scenario
 from loadtest.cells import GOODPUT, STEADY, SUSTAINABLE, THROUGHPUT
@@ -66,23 +66,24 @@ def medium(peers: Sequence[str]) -> Form:
 
 
 def full(peers: Sequence[str]) -> Form:
-    """Every contestant, tuned; nearly every scenario; three rounds; highest sustained rates, and half an hour's soak.
+    """Every contestant, tuned; nearly every scenario; three rounds; highest sustained rates, and a soak of ten minutes.
 
-    At an SLO of 50 ms the whole curve is everybody's, at 20 and 100 ms the service's, two batching loops' and Flink's.
+    At an SLO of 50 ms the whole curve is everybody's, at 20 and 100 ms the service's, the fastest loop's and Flink's.
     """
     everyone = ["service", *peers]
-    loads = [0.1, 0.5, 0.8, 1.0, 1.2, 1.5, 2.0]
-    at_50, others = (_goodput(slos, loads, seconds=8, drain_s=_DRAIN_S) for slos in ([50], [20, 100]))
+    at_50 = _goodput([50], [0.1, 0.5, 0.8, 1.0, 1.2, 1.5, 2.0], seconds=8, drain_s=_DRAIN_S)
+    others = _goodput([20, 100], [0.1, 0.5, 0.8, 1.0, 1.5, 2.0], seconds=8, drain_s=_DRAIN_S)
+    sustainable = _lasting(scenario.load(SUSTAINABLE), 20)
     faults = ["spike", "bursts", "triton_paused", "triton_restarted", "triton_slow", "triton_killed"]
-    own = ["backlog", "mixed_classes", "rebalance", "json_vs_msgpack", _SOAK]
+    own = ["backlog", "mixed_classes", "rebalance", "json_vs_msgpack"]
     parts = [
         Part(["passthrough", *everyone], [scenario.load(THROUGHPUT), _idle(seconds=10)], 3),
         Part(["passthrough", *everyone], at_50, 3),
-        Part(["passthrough", *_BASIC, "flink"], others, 3),
+        Part(["passthrough", "service", "confluent", "flink"], others, 3),
         Part(["service"], [scenario.load(name) for name in ("own_triton", "shared_triton")], 3),
         Part([*_BASIC, "flink"], [scenario.load(name) for name in faults], 1),
-        Part([*_BASIC, "flink"], [scenario.load(SUSTAINABLE)], 1),
-        Part(["service"], [scenario.load(name) for name in own], 1),
+        Part([*_BASIC, "flink"], [sustainable], 1),
+        Part(["service"], [*(scenario.load(name) for name in own), _lasting(scenario.load(_SOAK), 600)], 1),
     ]
     return Form(parts, peers)
 
@@ -95,7 +96,7 @@ def narrow(form: Form, wish: Wish) -> Form:
     )
     own = [one.name for part in form.parts for one in part.scenarios]
     _check("scenario", wish.scenarios, own, scenario.names())
-    parts = [_narrowed(part, wish) for part in form.parts]
+    parts = _once([_narrowed(part, wish) for part in form.parts])
     left = [part for part in parts if part.contestants and part.scenarios]
     if not left:
         raise ScenarioError("nothing is left to run: none of these contestants runs these scenarios in this form")
@@ -127,6 +128,21 @@ def _regridded(curve: Sequence[Scenario], wish: Wish) -> list[Scenario]:
     slos_ms = wish.slos_ms or dict.fromkeys(one.slo_ms for one in curve)
     loads = wish.loads or dict.fromkeys(one.arrivals.load for one in curve if one.names_load)  # type: ignore[union-attr]
     return [curve[0].variant(slo_ms=slo_ms, load=load) for slo_ms, load in product(slos_ms, loads)]
+
+
+def _once(parts: Sequence[Part]) -> list[Part]:
+    """Without what an earlier part has too, now that both have their SLOs and loads from one wish."""
+    seen: set[tuple[Any, ...]] = set()
+    kept = []
+    for part in parts:
+        runs = [
+            [(name, one.name, one.slo_ms, one.codec, one.arrivals) for name in part.contestants]
+            for one in part.scenarios
+        ]
+        fresh = [one for one, those in zip(part.scenarios, runs, strict=True) if not seen.issuperset(those)]
+        seen.update(run for those in runs for run in those)
+        kept.append(part._replace(scenarios=fresh))
+    return kept
 
 
 def _lasting(one: Scenario, seconds: float | None) -> Scenario:
