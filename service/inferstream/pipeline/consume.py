@@ -93,6 +93,9 @@ class Consume:
                     waiting = []
                     await asyncio.sleep(0)
                     began = self._clock.monotonic()
+            if waiting and self.is_full:  # nothing of it would be settled, and all wait for that
+                self._submit(waiting)
+                waiting = []
             await self._until_wanted()
         if waiting:
             self._submit(waiting)

@@ -96,6 +96,7 @@ class Infer:
         self._clock = clock
         self._retries = RetryBudget()
         self._bisected_at = -math.inf
+        self._accepts = False
         # Nobody comes after the model: what it misses need not be decoded to find that out, least of all in overload.
         self._is_last = task.off_loop and chain.student is None and type(task).rules is Task.rules
         self._rules = Answerer("rules", type(task).__name__, __version__)
@@ -197,6 +198,7 @@ class Infer:
         call = self._traces.call(events, model.url)
         traceparent = None if call is None else call.context.header()
         outputs, answerer = await model.infer(tensors, self._timeout(deadline, started), traceparent)
+        self._accepts = True
         took = self._clock.monotonic() - started
         self._rows.observe(len(events))
         self._stage.observe(took, len(events))
@@ -208,16 +210,21 @@ class Infer:
         return min(_LONGEST_CALL, deadline - self._reserve.emit - self._reserve.fallback - now)
 
     async def bisect(self, refused: Sequence[Event], model: Model, deadline: float) -> list[Missed]:
-        """The model refused the batch: find the events at fault by halving, so that they cost only themselves."""
+        """The model refused the batch: find the events at fault by halving, so that they cost only themselves.
+
+        A model that has accepted nothing since it was last found to refuse is itself at fault, not the events.
+        """
         now = self._clock.monotonic()
         events, tensors = await self._usable(list(refused))
         if len(events) == 1:
-            events[0].verdict = REJECTED
-            return []
+            missed = self._convicted(events)
+            self._accepts = False
+            return missed
         if now - self._bisected_at < _BISECT_PAUSE:
             return [Missed(events, Cause.MODEL_REJECTED)] if events else []
         self._bisected_at = now  # what is refused meanwhile waits for no search of its own
-        missed = []
+        self._accepts = False
+        missed, guilty = [], list[Event]()
         parts = [slice(0, len(events))]
         while parts:
             part = parts.pop()
@@ -230,11 +237,19 @@ class Infer:
                     if error.cause != Cause.MODEL_REJECTED:
                         missed.append(Missed(events[half], Cause(error.cause)))
                     elif half.stop - half.start == 1:
-                        events[half.start].verdict = REJECTED
+                        guilty += events[half]
                     else:
                         parts.append(half)
         self._bisected_at = self._clock.monotonic()
-        return missed
+        return missed + self._convicted(guilty)
+
+    def _convicted(self, events: list[Event]) -> list[Missed]:
+        """These are refused by themselves, too. They are missed only, where nothing is accepted."""
+        if not self._accepts:
+            return [Missed(events, Cause.MODEL_REJECTED)] if events else []
+        for event in events:
+            event.verdict = REJECTED
+        return []
 
     def _may_try_again(self, events: list[Event], cause: Cause) -> list[Event]:
         """Events that go back to the queue: once each, while they have time or may be late, and few of all calls."""

@@ -64,6 +64,10 @@ class EndpointState:
             else:
                 self._open(now)
 
+    def given_up(self) -> None:
+        """A call was ended by us before it was answered, which says nothing of the server: another one may be tried."""
+        self._is_probed = False
+
     def polled(self, is_ready: bool, now: float) -> None:
         """The server said whether the model is ready, or did not answer."""
         if is_ready:

@@ -7,6 +7,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 import grpc
+import structlog
 from tritonclient.grpc import service_pb2
 
 from inferstream.errors import ContractMismatch, ModelError, Unavailable
@@ -19,6 +20,8 @@ from inferstream.tasks.streaming import StreamingTask
 from inferstream.triton import metadata, stream, tensors, unary
 from inferstream.triton.refusals import reason, said
 from inferstream.triton.server import TritonServer
+
+log = structlog.get_logger()
 
 _POLL_TIMEOUT = 0.3  # seconds: an answer about readiness that takes longer is a no
 _ASK_TIMEOUT = 5.0
@@ -35,8 +38,8 @@ class TritonModel:
     """One model on a server, as one task uses it.
 
     Whether it takes calls is `policy.endpoint`'s decision, from the answers to calls and polls. The first time the
-    model answers, its metadata is compared with the task; a model of another shape is never asked. `when_ready`
-    hears of every change.
+    model answers, and after it was away or refused a call, its metadata is compared with the task; a model of another
+    shape is not asked. `when_ready` hears of every change.
     """
 
     def __init__(self, server: TritonServer, name: str, version: str, task: Task, settings: TritonSettings) -> None:
@@ -48,8 +51,10 @@ class TritonModel:
         self._endpoint = EndpointState()
         self._was_ready = False
         self._poll_now = asyncio.Event()
-        self._compared = False
+        self._is_compared = self._is_warm = False
+        self._has_fitted, self._misfit = False, ""
         self.mismatch: ContractMismatch | None = None
+        """What is wrong with a model that never fitted the task. One that did fit, and does not any more, may again."""
         self.config: Any = None
         """The model's configuration as the server has it; None until it was asked."""
         self.max_batch_size = 0
@@ -106,7 +111,7 @@ class TritonModel:
         metadata.compare(meta, self.config, task.inputs, task.outputs, isinstance(task, StreamingTask))
         self.max_batch_size = self.config.max_batch_size
         self._instances = max(1, sum(g.count * max(1, len(g.gpus)) for g in self.config.instance_group))
-        self._compared = True
+        self._is_compared, self._has_fitted, self._misfit = True, True, ""
 
     async def turn_to(self, version: str) -> None:
         """Ask this version from the next call on; calls under way end with the one they began with.
@@ -122,7 +127,7 @@ class TritonModel:
             raise next_one.mismatch or Unavailable(what if is_answered else f"{what}: it does not answer")
         self._version = version
         self._instances, self.max_batch_size = next_one.instances, next_one.max_batch_size
-        self._compared = True
+        self._is_compared = self._is_warm = self._has_fitted = True
         self._poll_now.set()
 
     async def infer(self, inputs: Tensors, timeout: float, traceparent: bytes | None = None) -> Prediction:
@@ -137,8 +142,10 @@ class TritonModel:
             response, outputs = await unary.infer(self._server, call, timeout)
         except (grpc.RpcError, Unavailable, ModelError) as error:
             raise self._failed(error) from None
-        self._endpoint.answered(time.monotonic())
-        self._note()
+        except asyncio.CancelledError:
+            self._endpoint.given_up()
+            raise
+        self._answered()
         return Prediction(outputs, self._answered_by(response))
 
     async def stream(
@@ -157,11 +164,19 @@ class TritonModel:
                     outputs = tensors.arrays(response, task.outputs, 1)
                     if not is_heard:
                         is_heard = True
-                        self._endpoint.answered(time.monotonic())
-                        self._note()
+                        self._answered()
                     yield Prediction(outputs, self._answered_by(response))
         except (grpc.RpcError, Unavailable, ModelError) as error:
             raise self._failed(error, is_heard) from None
+        except (asyncio.CancelledError, GeneratorExit):
+            self._endpoint.given_up()
+            raise
+        if not is_heard:
+            self._answered()
+
+    def _answered(self) -> None:
+        self._endpoint.answered(time.monotonic())
+        self._note()
 
     def _answered_by(self, response: Any) -> Answerer:
         if response.model_version != self._answerer.version:
@@ -177,6 +192,7 @@ class TritonModel:
             cause = _CAUSES.get(error.code(), Cause.MODEL_ERROR)
             words = f"model '{self._name}': {_code(error)} {reason(error, self._settings) or said(error)}"
         if cause is Cause.MODEL_REJECTED:
+            self._is_compared = False  # it may be another one than it was
             self._endpoint.answered(time.monotonic())
         elif cause is not Cause.MODEL_TIMEOUT or not is_heard:
             self._endpoint.failed(cause, time.monotonic())
@@ -206,23 +222,37 @@ class TritonModel:
         try:
             wanted = service_pb2.ModelReadyRequest(name=self._name, version=self._version)
             answer = await self._server.ask("ModelReady", wanted, _POLL_TIMEOUT)
-            if answer.ready and not self._compared:
+            if answer.ready and not self._is_compared:
                 await self._compare()
+            if answer.ready and not self._is_warm:
                 await self._warm_up()
         except grpc.RpcError as error:
             self._server.heard(error)
-            return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED, False
+            is_answered = error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+            if is_answered:  # a server that hangs is the same when it goes on
+                self._is_compared = self._is_warm = False
+            return is_answered, False
         except Unavailable:
             return True, False
         except ContractMismatch as error:
-            self.mismatch = error
+            self._does_not_fit(error)
             return True, False
+        if not answer.ready:
+            self._is_compared = self._is_warm = False
         self._server.heard(None)
         return True, bool(answer.ready)
 
+    def _does_not_fit(self, error: ContractMismatch) -> None:
+        """Said once. Events are answered by others as long as it lasts, where the model has been of use before."""
+        if not self._has_fitted:
+            self.mismatch = error
+        elif str(error) != self._misfit:
+            self._misfit = str(error)
+            log.error("model_does_not_fit", url=self._server.url, reason=self._misfit)
+
     async def _warm_up(self) -> None:
         """A row of zeros, so that no event pays for what a model does on its first call. Its answer says nothing."""
-        task = self._task
+        self._is_warm, task = True, self._task
         zeros = tensors.row_of_zeros(task.inputs)
         if isinstance(task, StreamingTask) or zeros is None:
             return

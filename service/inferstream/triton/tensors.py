@@ -50,8 +50,8 @@ def arrays(
         shape, array = shapes[spec.name], _elements(raw, spec.datatype)
         if array is None or shape[:1] != (rows,) or not fits(shape[1:], spec.shape) or array.size != np.prod(shape):
             raise _garbage(f"output '{spec.name}' has shape {list(shape)} and {len(raw)} bytes for {rows} rows")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise _garbage(f"output '{spec.name}' holds numbers that are not finite")
+        if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+            raise _not_finite(spec.name, finite.reshape(rows, -1).all(axis=1))
         found[spec.name] = array.reshape(shape)
     return found
 
@@ -83,6 +83,14 @@ def _elements(raw: bytes, datatype: str) -> npt.NDArray[Any] | None:
         return array
     dtype = np.dtype(DTYPES[datatype])
     return np.frombuffer(raw, dtype) if len(raw) % dtype.itemsize == 0 else None
+
+
+def _not_finite(name: str, good: npt.NDArray[np.bool_]) -> ModelError:
+    """Some rows can make a model overflow: then the batch counts as refused, so that these cost only themselves."""
+    bad, rows = int(np.count_nonzero(~good)), len(good)
+    if bad < rows:
+        return ModelError(Cause.MODEL_REJECTED, f"output '{name}' is not finite in {bad} of {rows} rows")
+    return _garbage(f"output '{name}' holds numbers that are not finite")
 
 
 def _garbage(what: str) -> ModelError:

@@ -316,6 +316,15 @@ async def test_memory_is_bounded_while_the_broker_is_away() -> None:
     assert ids(world.outcomes()) == [f"g/in/0/{i}" for i in range(2_000)]
 
 
+@pytest.mark.parametrize("max_queued", [1, 100])
+async def test_less_than_a_chunk_may_be_held(max_queued: int) -> None:
+    """Large events, say. Records that wait for more to come are counted, too, and nothing more comes."""
+    world = World(batching=BatchingSettings(max_queued=max_queued))
+    world.write_readings(150)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 150)
+
+
 @pytest.mark.parametrize(("slo_ms", "is_held_back"), [(600_000, True), (2_000, False)])
 async def test_kafka_keeps_what_the_model_has_no_use_for_yet(slo_ms: int, is_held_back: bool) -> None:
     """While events have time, two calls' worth waits here; where they may be late, all are taken, to be looked at."""
@@ -458,6 +467,29 @@ async def test_a_refused_batch_costs_only_the_events_at_fault() -> None:
     ]
     assert {o.get("cause") for o in world.outcomes()} == {None, "model_rejected"}
     assert len(world.broker.records("dead")) == 2
+
+
+async def test_a_model_that_refuses_everything_is_at_fault_itself() -> None:
+    """It was replaced by another one, say: its events are answered by others, and are no dead letters."""
+    world = World()
+
+    def refuse(call: int, tensors: Any) -> None:
+        raise ModelError(Cause.MODEL_REJECTED, "no")
+
+    world.model.fails = refuse
+    async with running(world.pipeline()):
+        for count in (1, 2, 10):
+            world.write_readings(count - world.committed())
+            await world.until(lambda wanted=count: world.committed() == wanted)  # type: ignore[misc]
+        assert {(o["outcome"], o.get("cause")) for o in world.outcomes()} == {("fallback", "model_rejected")}
+        world.model.fails = lambda call, tensors: None
+        world.write_readings(1)
+        await world.until(lambda: world.committed() == 11)
+        world.model.fails = refuse
+        for count in (12, 13):  # the first may be at fault, which two in a row hardly are
+            world.write_readings(1)
+            await world.until(lambda wanted=count: world.committed() == wanted)  # type: ignore[misc]
+    assert [o["outcome"] for o in world.outcomes()[10:]] == ["scored", "dead_lettered", "fallback"]
 
 
 async def test_a_failed_call_is_tried_once_more_while_there_is_time() -> None:

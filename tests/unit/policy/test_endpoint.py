@@ -123,3 +123,13 @@ def test_whatever_happened_a_server_that_is_well_again_is_used_again(steps: list
             endpoint.called()
             endpoint.answered(now)
     assert endpoint.state == "up"
+
+
+def test_a_call_that_we_give_up_says_nothing_and_another_one_may_probe() -> None:
+    endpoint = up()
+    endpoint.failed(Cause.MODEL_UNAVAILABLE, 1.0)
+    endpoint.polled(True, 1.3)
+    endpoint.called()
+    assert not endpoint.takes_calls
+    endpoint.given_up()
+    assert (endpoint.state, endpoint.takes_calls) == ("probing", True)

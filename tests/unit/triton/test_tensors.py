@@ -44,8 +44,8 @@ def test_a_good_response_is_read() -> None:
         response([[1]]),
         response([1, 2]),
         response([[1], [2]], shape=[2, 5]),
-        response([[np.nan], [1]]),
-        response([[np.inf], [1]]),
+        response([[np.nan], [np.nan]]),
+        response([[np.inf], [np.nan]]),
         response(np.zeros((0, 1))),
     ],
     ids=["empty", "other name", "other type", "too few rows", "other rank", "lying shape", "nan", "inf", "no rows"],
@@ -54,6 +54,13 @@ def test_an_ok_that_holds_garbage_is_an_error(message: Any) -> None:
     with pytest.raises(ModelError, match="answered OK, but") as refused:
         tensors.arrays(message, [OUTPUT], 2)
     assert refused.value.cause == "model_garbage"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_row_that_makes_a_model_overflow_is_looked_for_rather_than_the_model_doubted(value: float) -> None:
+    with pytest.raises(ModelError, match="output 'y' is not finite in 1 of 2 rows") as refused:
+        tensors.arrays(response([[value], [1]]), [OUTPUT], 2)
+    assert refused.value.cause == "model_rejected"
 
 
 TEXT = TensorSpec("text", "BYTES", (-1,))
