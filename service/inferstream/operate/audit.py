@@ -84,6 +84,7 @@ async def reconcile(settings: Settings, chosen: Chosen, span: Range = _EVERYTHIN
         async for records in inputs.until(bounds.ends):
             for record in records:
                 found.input(record)
+        found.held(await inputs.begin_offsets())
     return found.report()
 
 

@@ -5,6 +5,7 @@ replay picks letters by cause, time and so on: a bit each, packed.
 """
 
 import base64
+import copy
 import zlib
 from collections.abc import Mapping
 from typing import Protocol
@@ -14,8 +15,12 @@ import numpy as np
 from inferstream.errors import SettingsError
 from inferstream.kafka import Committed
 
+TOO_SCATTERED = (
+    "more letters were picked from among others than can be remembered; replay the oldest of the others first, or all"
+)
 _VERSION = "1:"
 _LONGEST_NOTE = 4_000  # bytes; brokers take 4,096
+_ROOM = 400  # bytes of a note that some letters more may take
 _MOST_LETTERS = 2**27  # a note that claims more is not ours
 
 
@@ -43,6 +48,15 @@ class Progress:
         """It is replayed now."""
         self._done[letter.partition].add(letter.offset)
         self._changed.add(letter.partition)
+
+    def copy(self) -> "Progress":
+        """One to try things with."""
+        return copy.deepcopy(self)
+
+    @property
+    def has_room(self) -> bool:
+        """What has changed can be remembered, with some letters more."""
+        return all(self._done[partition].note_bytes <= _LONGEST_NOTE - _ROOM for partition in self._changed)
 
     def changes(self) -> dict[int, Committed]:
         """What has to be committed since `remembered`. Raises SettingsError if it does not fit."""
@@ -79,15 +93,20 @@ class _Done:
             self._first += count
             del self._after[:count]
 
+    @property
+    def note_bytes(self) -> int:
+        """How long its note is."""
+        return len(self._note())
+
     def committed(self) -> Committed:
-        packed = zlib.compress(np.packbits(np.frombuffer(self._after, np.uint8)).tobytes(), 9) if self._after else b""
-        note = _VERSION + base64.b85encode(packed).decode()
+        note = self._note()
         if len(note) > _LONGEST_NOTE:
-            raise SettingsError(
-                "more letters were picked from among others than can be remembered; "
-                "replay the oldest of the others first, or all"
-            )
+            raise SettingsError(TOO_SCATTERED)
         return Committed(self._first, note)
+
+    def _note(self) -> str:
+        packed = zlib.compress(np.packbits(np.frombuffer(self._after, np.uint8)).tobytes(), 9) if self._after else b""
+        return _VERSION + base64.b85encode(packed).decode()
 
 
 def _unpacked(note: str) -> bytearray:

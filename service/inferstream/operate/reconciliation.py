@@ -50,7 +50,7 @@ class Report(NamedTuple):
 
 
 class Reconciliation:
-    """Fed record by record: outcomes and dead letters in any order, then the inputs."""
+    """Fed record by record: outcomes and dead letters in any order, then the inputs, then what is still held."""
 
     def __init__(self, group: str, topic: str, bounds: Bounds, tombstones: str) -> None:
         self._prefix = f"{group}/{topic}/"
@@ -115,6 +115,16 @@ class Reconciliation:
             named = partition.sources.of(record.offset)
             if partition.flags[index] & _ANSWERED and (not named or any(each != of_source(source) for each in named)):
                 self._problem("source_not_named", f"{self._id(record)} was replayed, its outcome does not say so")
+
+    def held(self, begins: Mapping[int, int]) -> None:
+        """The first offsets still held when the inputs had been read. Of those below that were not read, retention
+        took some meanwhile: they are aged, as are those that were gone before we began."""
+        for number, partition in self._partitions.items():
+            below = max(0, begins.get(number, 0) - partition.begin)
+            flags = np.frombuffer(partition.flags, np.uint8)[:below]
+            unread = flags & _EXPECTED == 0
+            self._aged += int(np.count_nonzero(unread & (flags & _ANSWERED != 0)))
+            partition.flags[: len(flags)] = np.where(unread, 0, flags).astype(np.uint8).tobytes()
 
     def report(self) -> Report:
         """Compare."""

@@ -35,7 +35,10 @@ class Site:
 
     async def pin(self) -> Pin:
         """What is pinned; one without a version if nothing is. Raises Unavailable or ContractMismatch."""
-        pin = read_pin((await self._notes.notes()).get(PLACE))
+        return await self._pin_in(self._notes)
+
+    async def _pin_in(self, notes: GroupOffsets) -> Pin:
+        pin = read_pin((await notes.notes()).get(PLACE))
         return pin if pin is not None and pin.model == self.model else Pin(self.model)
 
     async def write(self, pin: Pin) -> None:
@@ -47,16 +50,27 @@ class Site:
         versions = await asyncio.gather(*(endpoint.control.served() for endpoint in self.endpoints))
         return {endpoint.control.url: found for endpoint, found in zip(self.endpoints, versions, strict=True)}
 
-    def is_needed_otherwise(self, version: str) -> bool:
-        """A pipeline of these settings names this version of the model, as its fallback, canary or shadow, say."""
-        tasks = load_tasks(self.settings)
-        named = [
-            asked
-            for name, task in tasks.items()
-            for role, asked in models_on_triton(self.settings, name, task).items()
-            if (name, role) != (self.chosen.name, "model")
-        ]
-        return (self.model, version) in named
+    async def asked_otherwise(self) -> dict[str, str]:
+        """The version of this model that others of these settings ask, by their names; empty: any.
+
+        Other pipelines ask what they are pinned to, or name; a fallback, canary or shadow what it names. Raises
+        Unavailable or ContractMismatch.
+        """
+        found = {}
+        for name, task in load_tasks(self.settings).items():
+            for role, (model, version) in models_on_triton(self.settings, name, task).items():
+                if model == self.model and (name, role) != (self.chosen.name, "model"):
+                    pin = await self._pin_of(name) if role == "model" else None
+                    found[f"{role} of pipeline '{name}'"] = (pin and pin.version) or version
+        return found
+
+    async def _pin_of(self, pipeline: str) -> Pin:
+        chosen = choose(self.settings, pipeline)
+        notes = pinned(chosen.group, chosen.settings.input_topic, self.settings.kafka)
+        try:
+            return await self._pin_in(notes)
+        finally:
+            await notes.stop()
 
     async def stop(self) -> None:
         """Let go of the notes."""

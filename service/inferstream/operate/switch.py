@@ -84,6 +84,8 @@ class Switch:
                 f"version {new} of model '{site.model}' is not served at {where}: load it there, "
                 "or set triton.model_control to explicit (the server: --model-control-mode=explicit)"
             )
+        if missing:
+            await self._refuse_to_surprise()
         if missing and not self._pin.version and not site.configured and self._old != new:
             # Calls that name no version would meet the new one the moment it is loaded, before it was tried.
             await site.write(self._pin._replace(version=self._old))
@@ -94,6 +96,15 @@ class Switch:
             self._tell(f"{url}: loading version {new}")
             await endpoint.control.load({*before[url], new}, self._wanted.load_timeout)
         return {endpoint.control.url: await self._try(endpoint) for endpoint in site.endpoints}
+
+    async def _refuse_to_surprise(self) -> None:
+        """Others that name no version would meet the new one the moment it is loaded, before it was tried."""
+        for who, version in (await self._site.asked_otherwise()).items():
+            if not version:
+                raise ContractMismatch(
+                    f"{who} asks any version of model '{self._site.model}', so it would be given version {self._new} "
+                    "untried: name its version in the settings, or pin it first (`inferstream models switch`)"
+                )
 
     async def _try(self, endpoint: Endpoint) -> Trial:
         site = self._site
@@ -106,16 +117,22 @@ class Switch:
     async def _undo(self, before: Mapping[str, list[str]], error: BaseException) -> None:
         """What was served before, and what was pinned. Whoever cannot be reached is named."""
         self._tell(f"nothing is switched: {error or type(error).__name__}")
+        is_back = True
         for endpoint in self._site.endpoints:
             control = endpoint.control
             try:
                 if before[control.url] and await control.served() != before[control.url]:
                     await control.load(before[control.url], self._wanted.load_timeout)
             except InferstreamError as trouble:
+                is_back = False
                 self._tell(f"{control.url}: could not be put back: {trouble}")
         try:
-            if await self._site.pin() != self._pin:
-                await self._site.write(self._pin)
+            if await self._site.pin() == self._pin:
+                return
+            if not is_back:  # let go, they would ask the newest
+                self._tell(f"services stay held at version {self._old}: version {self._new} may still be loaded")
+                return
+            await self._site.write(self._pin)
         except InferstreamError as trouble:
             self._tell(f"services are still held at version {self._old}: {trouble}")
 
@@ -125,8 +142,12 @@ class Switch:
         everywhere = [endpoint.control.url for endpoint in site.endpoints]
         if self._wanted.keep or site.settings.triton.model_control == "none":
             return dict.fromkeys(everywhere, "as asked" if self._wanted.keep else "triton.model_control is none")
-        if site.is_needed_otherwise(old):
-            return dict.fromkeys(everywhere, "the settings name it for something else, too")
+        try:
+            needing = [who for who, version in (await site.asked_otherwise()).items() if version == old]
+        except InferstreamError as error:
+            return dict.fromkeys(everywhere, f"who else asks it is not known: {error}")
+        if needing:
+            return dict.fromkeys(everywhere, f"{needing[0]} asks it, too")
         await asyncio.sleep(_FOLLOW_SECONDS)
         kept = {}
         for endpoint in site.endpoints:

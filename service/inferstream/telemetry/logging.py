@@ -8,7 +8,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -41,6 +42,25 @@ class RateLimit:
         return entry
 
 
+class _Unfailing:
+    """Standard error to those that log: a full disk, or a reader that is gone, must not end who says something.
+
+    `logging`'s handlers are like that; structlog's are not.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._file.flush()
+
+
 def configure(settings: LogSettings) -> None:
     """Route our own logs and the libraries' through one pipeline."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
@@ -58,7 +78,7 @@ def configure(settings: LogSettings) -> None:
     structlog.configure(
         processors=[limit, *shared, *told],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import structlog
 from inferstream.errors import ContractMismatch, InferstreamError, SettingsError
 from inferstream.signals import Miss, Signals, Snapshot
 from inferstream.workers.backoff import Backoff
-from inferstream.workers.merge import lasting, merge
+from inferstream.workers.merge import lasting, succeeding
 from inferstream.workers.process import WorkerProcess
 
 log = structlog.get_logger()
@@ -97,11 +97,10 @@ class Slot:
         if self._process is not None and self._process.report is not None:
             await self._process.ask(timeout_seconds)
 
-    def snapshots(self) -> Iterator[Snapshot]:
+    def snapshot(self) -> Snapshot:
         """What the worker counts and what those before it have counted."""
-        yield self._retired
-        if self._process is not None and self._process.report is not None:
-            yield self._process.report.snapshot
+        report = self._process.report if self._process else None
+        return self._retired if report is None else succeeding(self._retired, report.snapshot)
 
     def missed(self) -> Sequence[Miss]:
         """The worker's last events that were not scored in time."""
@@ -140,4 +139,4 @@ class Slot:
         """Keep what it counted: the sum must never go back."""
         self._process, self._is_well = None, False
         if process.report is not None:
-            self._retired = lasting(merge([self._retired, process.report.snapshot]))
+            self._retired = lasting(succeeding(self._retired, process.report.snapshot))

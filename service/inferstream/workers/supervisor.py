@@ -109,7 +109,7 @@ class Supervisor:
 
     async def _snapshot(self) -> Snapshot:
         await asyncio.gather(*(slot.refresh(_SCRAPE_SECONDS) for slot in self._slots))
-        return merge([self._signals.snapshot(), *(snapshot for slot in self._slots for snapshot in slot.snapshots())])
+        return merge([self._signals.snapshot(), *(slot.snapshot() for slot in self._slots)])
 
     def _missed(self) -> list[Miss]:
         return [miss for slot in self._slots for miss in slot.missed()]

@@ -33,6 +33,7 @@ class History:
         floors: dict[int, int] | None = None,
         committed: dict[int, int] | None = None,
         ends: dict[int, int] | None = None,
+        held: dict[int, int] | None = None,
     ) -> Report:
         zero = dict.fromkeys(EVENTS, 0)
         bounds = Bounds(begins or zero, ends or EVENTS, floors or zero, committed or {})
@@ -43,6 +44,7 @@ class History:
             found.dead_letter(each)
         for each in self.inputs:
             found.input(each)
+        found.held(held or begins or zero)
         return found.report()
 
 
@@ -70,6 +72,22 @@ def test_a_clean_history_passes() -> None:
     assert report.inputs == 10
     assert report.outcomes == {"scored": 9, "fallback": 0, "expired": 0, "dead_lettered": 1}
     assert (report.repeats, report.aged) == (0, 0)
+
+
+def test_what_retention_takes_while_we_look_was_an_event() -> None:
+    """Inputs are read last: some of those whose outcomes were seen may be gone by then."""
+    history = History()
+    history.inputs = [each for each in history.inputs if (each.partition, each.offset) >= (0, 2)]
+    assert set(history.report().problems) == {"phantom"}
+    report = history.report(held={0: 2, 1: 0})
+    assert report.problems == {}
+    assert (report.inputs, report.aged) == (8, 2)
+
+
+def test_what_was_read_before_retention_took_it_is_compared() -> None:
+    history = History()
+    lose_outcome(history)
+    assert set(history.report(held=dict(EVENTS)).problems) == {"missing"}
 
 
 def lose_outcome(history: History) -> None:

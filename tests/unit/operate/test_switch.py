@@ -53,7 +53,7 @@ class Place:
         self.endpoints = [SimpleNamespace(server=control.url, control=control) for control in self.controls]
         self.pinned = pin or Pin("m")
         self.trouble: InferstreamError | None = None
-        self.needed: set[str] = set()
+        self.others: dict[str, str] = {}
 
     async def pin(self) -> Pin:
         return self.pinned
@@ -67,8 +67,8 @@ class Place:
     async def served(self) -> dict[str, list[str]]:
         return {control.url: await control.served() for control in self.controls}
 
-    def is_needed_otherwise(self, version: str) -> bool:
-        return version in self.needed
+    async def asked_otherwise(self) -> dict[str, str]:
+        return self.others
 
     async def switch(self, version: str | None = "2", *, back: bool = False, keep: bool = False) -> switch.Switched:
         wanted = Wanted(version, back, keep, 1.0)
@@ -144,6 +144,40 @@ async def test_if_it_fails_its_trial_all_are_put_back(trials: dict[str, Inferstr
     assert await place.served() == {"t0": ["1", "7"], "t1": ["1"]}
 
 
+async def test_if_they_cannot_be_put_back_services_stay_held(trials: dict[str, InferstreamError]) -> None:
+    """Let go, they would be given the newest version, which is the one that failed."""
+    place = Place(("1",), configured="")
+    trials["t0"] = ContractMismatch("not a number")
+
+    async def away() -> list[str]:
+        raise Unavailable("gone")
+
+    told: list[str] = []
+    running = await prepared(cast("Site", place), Wanted("2", False, False, 1.0), told.append)
+    load = place.controls[0].load
+
+    async def loaded(versions: Collection[str], timeout: float) -> None:
+        await load(versions, timeout)
+        place.controls[0].served = away  # type: ignore[method-assign]
+
+    place.controls[0].load = loaded  # type: ignore[method-assign]
+    with pytest.raises(ContractMismatch, match="not a number"):
+        await running.run()
+    assert place.pinned == Pin("m", "1")
+    assert told[-1] == "services stay held at version 1: version 2 may still be loaded"
+
+
+async def test_another_pipeline_that_asks_any_version_is_not_surprised() -> None:
+    place = Place(("1",))
+    place.others["model of pipeline 'q'"] = ""
+    with pytest.raises(ContractMismatch, match=r"^model of pipeline 'q' asks any version of model 'm', so it would"):
+        await place.switch()
+    assert place.journal == []
+    place.controls[0].versions.append("2")
+    await place.switch(keep=True)
+    assert place.journal == ["pinned 2"]
+
+
 async def test_if_it_is_unknown_whether_it_is_pinned_it_stays_loaded() -> None:
     place = Place(("1",))
     place.trouble = Unavailable("no broker")
@@ -158,11 +192,13 @@ async def test_the_old_one_stays_where_somebody_may_want_it(reason: str) -> None
     if reason == "busy":
         place.controls[0].busy.add("1")
     elif reason == "needed":
-        place.needed.add("1")
+        place.others["model of pipeline 'q'"] = "1"
     done = await place.switch(keep=reason == "keep")
     assert await place.served() == {"t0": ["1", "2"]}
     assert place.pinned.version == "2"
-    words = {"busy": "somebody still asks it", "needed": "the settings name it", "keep": "as asked"}[reason]
+    words = {"busy": "somebody still asks it", "needed": "model of pipeline 'q' asks it, too", "keep": "as asked"}[
+        reason
+    ]
     assert done.kept["t0"].startswith(words)
 
 

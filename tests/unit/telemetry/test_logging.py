@@ -1,7 +1,9 @@
 """Logs: JSON for machines, and the libraries' noise kept out."""
 
+import errno
 import json
 import logging
+import sys
 
 import pytest
 import structlog
@@ -72,3 +74,19 @@ def test_a_card_number_in_an_exception_or_a_librarys_words_is_taken_out(
     assert "hunter2" not in said
     assert said.count("[card]") >= 3
     assert "ValueError" in said
+
+
+class Full:
+    """A file on a disk without room."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Full())
+    configure(LogSettings(format="json"))
+    structlog.get_logger().warning("model_unavailable")

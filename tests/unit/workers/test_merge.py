@@ -5,7 +5,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from inferstream.signals import Signals, Snapshot
 from inferstream.telemetry import metrics
-from inferstream.workers.merge import lasting, merge
+from inferstream.workers.merge import lasting, merge, succeeding
 
 
 def snapshot(*, records: int, lag: float, model: bool, latencies: tuple[float, ...]) -> Snapshot:
@@ -58,3 +58,19 @@ def test_only_what_was_counted_outlives_a_process() -> None:
     assert merged["inferstream_latency_seconds_count"] == 3
     assert merged["inferstream_assigned_partitions"] == 2
     assert merged["inferstream_loop_lag_seconds"] == 0.1
+
+
+def rows(count: int) -> Snapshot:
+    """What a process has seen the model server compute, for all its clients: of several processes the largest holds."""
+    signals = Signals()
+    signals.server_rows.cell("fraud", "m", "host").add(count)
+    return signals.snapshot()
+
+
+def test_what_processes_of_one_place_saw_after_each_other_adds_up_and_side_by_side_does_not() -> None:
+    assert values(merge([rows(1_000), rows(990)]))["inferstream_model_server_rows_total"] == 1_000
+    one_place = succeeding(rows(1_000), rows(5))
+    assert values(one_place)["inferstream_model_server_rows_total"] == 1_005
+    assert values(merge([one_place, rows(990)]))["inferstream_model_server_rows_total"] == 1_005
+    assert values(succeeding(ONE, OTHER))["inferstream_loop_lag_seconds"] == 0.1
+    assert values(succeeding(ONE, OTHER))["inferstream_records_total"] == 7

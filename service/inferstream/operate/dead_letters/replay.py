@@ -21,12 +21,13 @@ from inferstream.kafka import GroupOffsets, KafkaSink, replayed
 from inferstream.operate.dead_letters.dlq import row
 from inferstream.operate.dead_letters.letters import Letter, Letters, Wanted, check_partitions, partition_count
 from inferstream.operate.pipelines import Chosen, choose
-from inferstream.operate.progress import Progress
+from inferstream.operate.progress import TOO_SCATTERED, Progress
 from inferstream.pipeline.interfaces import OutRecord
 from inferstream.settings import Settings
 
 _CHUNK = 100  # letters on their way before their acknowledgement is waited for and remembered
 _SETTLE_SECONDS = 1.0
+_MOST_CHECKS = 200  # each packs all that is remembered
 _STOP_SECONDS = 5.0
 
 
@@ -140,9 +141,27 @@ async def run_replay(settings: Settings, pipeline: str | None, wanted: Wanted, p
             if not plan.yes and not await _agreed(len(choice.going)):
                 print("nothing was sent", file=sys.stderr)
                 return 1
-            return await _Replay(settings, chosen, plan, progress, offsets).run(letters, wanted, choice)
+            going = remembered(choice.going, progress)
+            failed = await _Replay(settings, chosen, plan, progress, offsets).run(letters, wanted, going)
+            if len(going) < len(choice.going):
+                raise SettingsError(f"{len(choice.going) - len(going)} were not sent: {TOO_SCATTERED}")
+            return failed
     finally:
         await offsets.stop()
+
+
+def remembered(going: Mapping[Place, list[Place]], progress: Progress) -> dict[Place, list[Place]]:
+    """The first of them, as many as can be remembered when they are sent: what cannot be must not go."""
+    trial, places, fitting = progress.copy(), list(going), 0
+    step = max(_CHUNK, len(places) // _MOST_CHECKS)
+    for begin in range(0, len(places), step):
+        chunk = places[begin : begin + step]
+        for place in (each for newest in chunk for each in (newest, *going[newest])):
+            trial.add(place)
+        if not trial.has_room:
+            break
+        fitting += len(chunk)
+    return {place: going[place] for place in places[:fitting]}
 
 
 def _tell(choice: Choice, chosen: Chosen) -> None:
@@ -184,19 +203,19 @@ class _Replay:
         self._progress, self._offsets = progress, offsets
         self._sink = KafkaSink(settings.kafka)
         self._under_way: list[tuple[list[Place], asyncio.Future[None]]] = []
-        self._sent = self._refused = 0
+        self._sent = self._refused = self._unknown = 0
 
-    async def run(self, letters: Letters, wanted: Wanted, choice: Choice) -> int:
+    async def run(self, letters: Letters, wanted: Wanted, going: Mapping[Place, list[Place]]) -> int:
         """Send. However it ends, what was acknowledged is remembered, and said."""
         await self._sink.start()
         is_whole = False
         try:
-            await self._send_all(letters, wanted, choice.going)
+            await self._send_all(letters, wanted, going)
+            await self._settle()
             is_whole = True
         finally:
             try:
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await self._settle()
+                await self._settle(_STOP_SECONDS)
             finally:
                 await self._sink.stop()
                 self._say(is_whole)
@@ -227,13 +246,16 @@ class _Replay:
         record = OutRecord(letter.record.key, letter.record.value, replay_headers(given, slo_ms), now_ms)
         self._under_way.append((done, self._sink.send(letter.topic, letter.partition, [record])))
 
-    async def _settle(self) -> None:
-        """Wait for what is under way and remember what was acknowledged."""
+    async def _settle(self, seconds: float | None = None) -> None:
+        """Wait for what is under way, so long at most, and remember what was acknowledged."""
         if self._under_way:
-            await asyncio.wait([future for _, future in self._under_way])
+            await asyncio.wait([future for _, future in self._under_way], timeout=seconds)
         under_way, self._under_way = self._under_way, []
         failure: BaseException | None = None
         for done, future in under_way:
+            if not future.done():
+                self._unknown += 1
+                continue
             error = future.exception()
             if error is None:
                 for place in done:
@@ -252,6 +274,8 @@ class _Replay:
     def _say(self, is_whole: bool) -> None:
         if self._refused:
             print(f"{self._refused} refused by the broker: too large with their headers", file=sys.stderr)
+        if self._unknown:
+            print(f"{self._unknown} were not acknowledged yet: they may be sent once more", file=sys.stderr)
         if is_whole:
             print(f"replayed {self._sent} events into '{self._chosen.settings.input_topic}'", file=sys.stderr)
         else:
