@@ -24,6 +24,7 @@ def loaded(given: dict[str, str]) -> KafkaSettings:
         {"security_protocol": "SSL", "ssl_certificate_file": "/c", "ssl_key_file": "/k", "ssl_key_password": "hush"},
         {**SCRAM, "sasl_password": "hush"},
         {**SCRAM, "sasl_password_file": "/p", "ssl_ca_file": "/ca"},
+        {**SASL, "sasl_username_file": "/u", "sasl_password_file": "/p"},
         {**BEARER, "oauth_token_file": "/t"},
         {**ASKED, "oauth_client_secret": "hush"},
         {**ASKED, "oauth_client_secret_file": "/s", "oauth_scope": "kafka"},
@@ -54,6 +55,10 @@ def test_protocol_and_mechanism_may_be_in_small_letters() -> None:
         (SCRAM, "security_protocol SASL_SSL asks for a login"),
         ({**SCRAM, "sasl_password": "hush", "sasl_password_file": "/p"}, "sasl_password and sasl_password_file are"),
         ({**SCRAM, "sasl_password": "hush", "oauth_scope": "a"}, "oauth_scope has no use with sasl_mechanism SCRAM"),
+        (
+            {**SCRAM, "sasl_username_file": "/u", "sasl_password": "hush"},
+            "sasl_username and sasl_username_file are both",
+        ),
         (BEARER, "OAUTHBEARER needs one of oauth_token_file and oauth_token_url"),
         ({**BEARER, "oauth_token_file": "/t", "sasl_username": "u"}, "sasl_username has no use with sasl_mechanism"),
         ({**ASKED, "oauth_token_file": "/t"}, "OAUTHBEARER needs one of oauth_token_file and oauth_token_url"),

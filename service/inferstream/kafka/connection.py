@@ -9,9 +9,11 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import CloseReason
 from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError, for_code
+from pydantic import SecretStr
 
 from inferstream.errors import ContractMismatch, LoginRefused, Unavailable
-from inferstream.kafka.access.credentials import certificates, files_of, password
+from inferstream.kafka import records  # noqa: F401 - what a fetch brings is read by it
+from inferstream.kafka.access.credentials import certificates, files_of, word
 from inferstream.kafka.access.entrance import Heard, listening, refusal
 from inferstream.kafka.access.tokens import tokens
 from inferstream.kafka.codes import AUTHORIZATION, FencedInstanceId
@@ -39,8 +41,9 @@ def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
         if settings.sasl_mechanism == "OAUTHBEARER":
             arguments["sasl_oauth_token_provider"] = tokens(settings, asyncio.get_running_loop())
         else:
-            arguments["sasl_plain_username"] = settings.sasl_username
-            arguments["sasl_plain_password"] = password(
+            user = settings.sasl_username and SecretStr(settings.sasl_username)
+            arguments["sasl_plain_username"] = word("sasl_username_file", user, settings.sasl_username_file)
+            arguments["sasl_plain_password"] = word(
                 "sasl_password_file", settings.sasl_password, settings.sasl_password_file
             )
     return arguments

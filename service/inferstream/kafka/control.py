@@ -8,11 +8,11 @@ other things through it.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
 from inferstream.errors import Unavailable
 from inferstream.kafka.connection import client_arguments, has_ended, kafka_errors
@@ -20,6 +20,10 @@ from inferstream.kafka.names import CONTROL, MODEL, REPLAY
 from inferstream.settings import KafkaSettings
 
 _STOP_SECONDS = 1.0
+_AGAIN_SECONDS = 0.2
+_RETENTION_MS = 100 * 365 * 86_400_000
+"""How long a broker keeps what is written. By itself it forgets a group without members after
+`offsets.retention.minutes`, a week by default: with it a pinned version, and what was replayed."""
 
 
 class Committed(NamedTuple):
@@ -37,33 +41,31 @@ class GroupOffsets:
         self._topic = topic
         self._settings = settings
         self._admin: AIOKafkaAdminClient | None = None
-        self._consumer: AIOKafkaConsumer | None = None
 
     async def read(self) -> Mapping[int, Committed]:
         """By partition; those without are left out. Raises Unavailable, ContractMismatch, SettingsError."""
         async with self._asking("reading"):
-            if self._admin is None:
-                self._admin = AIOKafkaAdminClient(**client_arguments(self._settings))
-                await self._admin.start()
-            found = await self._admin.list_consumer_group_offsets(self._group)
+            answer = await self._ask(OffsetFetchRequest(self._group, None))
         return {
-            tp.partition: Committed(each.offset, each.metadata or "")
-            for tp, each in found.items()
-            if tp.topic == self._topic and each.offset >= 0
+            partition: Committed(offset, note or "")
+            for topic, partitions in answer.topics
+            for partition, offset, note, _ in partitions
+            if topic == self._topic and offset >= 0
         }
 
     async def write(self, committed: Mapping[int, Committed]) -> None:
         """Commit. Raises as `read`; also while the group has members."""
-        partitions = {TopicPartition(self._topic, p): OffsetAndMetadata(*each) for p, each in committed.items()}
+        partitions = [(partition, *each) for partition, each in committed.items()]
         async with self._asking("writing"):
-            if self._consumer is None:
-                self._consumer = AIOKafkaConsumer(
-                    **client_arguments(self._settings), group_id=self._group, enable_auto_commit=False
+            await self._ask(
+                OffsetCommitRequest(
+                    self._group,
+                    OffsetCommitRequest.DEFAULT_GENERATION_ID,
+                    "",  # no member
+                    _RETENTION_MS,
+                    [(self._topic, partitions)],
                 )
-                await self._consumer.start()
-            self._consumer.assign(list(partitions))
-            self._consumer.pause(*partitions)  # nothing shall be fetched
-            await self._consumer.commit(partitions)
+            )
 
     async def notes(self) -> Mapping[int, str]:
         """The notes alone; see `pipeline.interfaces.Notes`."""
@@ -76,11 +78,32 @@ class GroupOffsets:
     async def stop(self) -> None:
         """Close, at most within a few seconds. Idempotent."""
         admin, self._admin = self._admin, None
-        consumer, self._consumer = self._consumer, None
         if admin is not None:
             await has_ended(admin.close(), _STOP_SECONDS)
-        if consumer is not None:
-            await has_ended(consumer.stop(), _STOP_SECONDS)
+
+    async def _ask(self, request: Any) -> Any:
+        """The answer of the group's coordinator, once it is not busy with becoming one.
+
+        aiokafka's own ways do not see what it says of the group as a whole, and take a coordinator that is still
+        loading for one of a group that has committed nothing.
+        """
+        if self._admin is None:
+            self._admin = AIOKafkaAdminClient(**client_arguments(self._settings))
+            await self._admin.start()
+        while True:
+            try:
+                coordinator = await self._admin.find_coordinator(self._group)
+                answer = await self._admin._send_request(request, coordinator)
+                codes = [getattr(answer, "error_code", 0)]
+                codes += [partition[-1] for _, partitions in answer.topics for partition in partitions]
+                if code := next(filter(None, codes), 0):
+                    raise for_code(code)
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                return answer
 
     @asynccontextmanager
     async def _asking(self, doing: str) -> AsyncIterator[None]:

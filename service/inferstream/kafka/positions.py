@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError
 
 from inferstream.kafka.connection import kafka_errors
 from inferstream.settings import KafkaSettings
@@ -26,22 +26,34 @@ class Positions:
         for partition in partitions:
             self._lost_below.pop(partition, None)
 
-    async def mend(self, error: OffsetOutOfRangeError) -> dict[int, int]:
-        """Give the partition that fails so a position; offsets lost in it, by partition. Raises Unavailable."""
-        ((tp, offset),) = error.args[0].items()
-        return {tp.partition: await self._go_on(tp, offset)}
+    async def pass_over(self, tp: TopicPartition, offset: int) -> int | None:
+        """The offset is not there. Below what is held: go on with the first that is; how many were passed over.
 
-    async def rewind(self, tp: TopicPartition) -> None:
-        """Go to what is committed, else to where a group begins. Raises Unavailable."""
+        None: it lies above. The topic was made anew, or its leader has lost records. Raises Unavailable.
+        """
+        with kafka_errors(f"looking for an end of {tp.topic}/{tp.partition}", self._settings):
+            async with asyncio.timeout(self._timeout):
+                first: int = (await self._consumer.beginning_offsets([tp]))[tp]
+        if first <= offset:
+            return None
+        self._consumer.seek(tp, first)
+        counted = self._lost_below.get(tp.partition, 0)
+        self._lost_below[tp.partition] = max(first, counted)
+        return max(0, first - max(offset, counted))
+
+    async def rewind(self, tp: TopicPartition, is_wanted: Callable[[], bool]) -> None:
+        """Go to what is committed, else to where a group begins, if it is still wanted then. Raises Unavailable."""
         with kafka_errors(f"asking for the committed offset of {tp.topic}/{tp.partition}", self._settings):
             async with asyncio.timeout(self._timeout):
                 committed = await self._consumer.committed(tp)
+        if not is_wanted():
+            return
         if committed is None:
-            await self._begin(tp)
+            await self.begin(tp)
         else:
             self._consumer.seek(tp, committed)
 
-    async def _begin(self, tp: TopicPartition) -> None:
+    async def begin(self, tp: TopicPartition) -> None:
         """Where a group without committed offsets begins.
 
         The end is committed at once: after the next rebalance it would be another one, and what came between unread.
@@ -58,19 +70,3 @@ class Positions:
         with kafka_errors(f"looking for an end of {tp.topic}/{tp.partition}", self._settings):
             async with asyncio.timeout(self._timeout):
                 await move(tp)
-
-    async def _go_on(self, tp: TopicPartition, offset: int) -> int:
-        """The offset is not there. Below what is held: go on with the first that is; how many were passed over.
-
-        Above it the topic was made anew, or its leader has lost records: begin as a new group does.
-        """
-        with kafka_errors(f"looking for an end of {tp.topic}/{tp.partition}", self._settings):
-            async with asyncio.timeout(self._timeout):
-                first: int = (await self._consumer.beginning_offsets([tp]))[tp]
-        if first <= offset:
-            await self._begin(tp)
-            return 0
-        self._consumer.seek(tp, first)
-        counted = self._lost_below.get(tp.partition, 0)
-        self._lost_below[tp.partition] = max(first, counted)
-        return max(0, first - max(offset, counted))

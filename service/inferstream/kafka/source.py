@@ -106,10 +106,21 @@ class KafkaSource:
 
     async def _mend(self, error: OffsetOutOfRangeError) -> None:
         """A position is not there any more. What cannot be mended now fails again when it is next read."""
+        ((tp, offset),) = error.args[0].items()
         with suppress(IllegalStateError, Unavailable):
-            for partition, count in (await self._positions.mend(error)).items():
-                if count:
-                    self._lost(partition, count)
+            lost = await self._positions.pass_over(tp, offset)
+            if lost is None:
+                await self._begin_anew(tp)
+            elif lost:
+                self._lost(tp.partition, lost)
+
+    async def _begin_anew(self, tp: TopicPartition) -> None:
+        """Where a group without offsets begins, as another assignment: what was taken has its offsets no more."""
+        await self.lose([tp.partition])
+        await self._positions.begin(tp)
+        if tp.partition not in self._epochs:  # else it was lost and gained meanwhile
+            self._outputs.need([tp.partition])
+            await self._begin_epoch([tp.partition])
 
     async def commit(self, offsets: Mapping[int, int]) -> None:
         """Commit for partitions that are still ours; those that are not belong to their new owner."""
@@ -162,11 +173,15 @@ class KafkaSource:
         epoch = self._epochs.get(partition)
         if epoch is None:
             return
+
+        def is_same() -> bool:
+            return self._epochs.get(partition) == epoch
+
         self._unplaced.add(partition)
         self._pace(partition)
         with suppress(IllegalStateError):  # not ours any more
-            await self._positions.rewind(TopicPartition(self._topic, partition))
-        if self._epochs.get(partition) == epoch:
+            await self._positions.rewind(TopicPartition(self._topic, partition), is_same)
+        if is_same():
             self._placed(partition, await self._begin_epoch([partition]))
 
     async def gain(self, partitions: Collection[int]) -> None:
@@ -194,9 +209,13 @@ class KafkaSource:
 
     async def _place(self, partition: int, epoch: int) -> None:
         """Go to what is committed, however long the broker is away, unless the epoch ends before."""
-        while self._epochs.get(partition) == epoch and partition in self._unplaced:
+
+        def is_wanted() -> bool:
+            return self._epochs.get(partition) == epoch and partition in self._unplaced
+
+        while is_wanted():
             try:
-                await self._positions.rewind(TopicPartition(self._topic, partition))
+                await self._positions.rewind(TopicPartition(self._topic, partition), is_wanted)
             except IllegalStateError:
                 return
             except Unavailable:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from inferstream.errors import SettingsError
 from inferstream.kafka import Acl, of_service, of_tools
 from inferstream.kafka.access.acls import TOOLS
+from inferstream.kafka.access.credentials import username
 from inferstream.settings import Settings
 
 _ALTERING = ("CREATE", "ALTER", "ALTER_CONFIGS", "DELETE")
@@ -45,8 +46,7 @@ def _no_tool(given: str) -> str:
 
 def _principal(settings: Settings, given: str | None) -> str:
     """Whom to allow. Raises SettingsError for what a broker would take and never match."""
-    name = settings.kafka.sasl_username or "inferstream"
-    who = f"User:{name}" if given is None else given
+    who = f"User:{username(settings.kafka) or 'inferstream'}" if given is None else given
     if not _PRINCIPAL.fullmatch(who) or not who.isprintable():
         where = "kafka.sasl_username" if given is None else "--principal"
         raise SettingsError(f"{where}: {who!r} is no principal: write Type:name in one line, e.g. User:inferstream")

@@ -23,6 +23,9 @@ class KafkaSettings(Tree):
         "SCRAM-SHA-512", description="SASL mechanism, with a SASL_ transport"
     )
     sasl_username: str | None = Field(None, description="SASL user")
+    sasl_username_file: Path | None = Field(
+        None, description="file that holds the user instead; every new connection reads it"
+    )
     sasl_password: SecretStr | None = Field(None, description="SASL password; never printed")
     sasl_password_file: Path | None = Field(
         None, description="file that holds the password instead; every new connection reads it"

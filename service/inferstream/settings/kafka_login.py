@@ -17,7 +17,7 @@ def _is_set(given: Given, prefix: str) -> list[str]:
 
 
 def _files_beside_values(given: Given) -> Iterator[str]:
-    for name in ("sasl_password", "ssl_key_password", "oauth_client_secret"):
+    for name in ("sasl_username", "sasl_password", "ssl_key_password", "oauth_client_secret"):
         if given[name] is not None and given[f"{name}_file"] is not None:
             yield f"{name} and {name}_file are both set: keep one; the file is read again when it changes"
 
@@ -44,10 +44,10 @@ def _sasl(given: Given) -> Iterator[str]:
     else:
         for name in by_token[:1]:
             yield f"{name} has no use with sasl_mechanism {mechanism}: set OAUTHBEARER, or leave it out"
-        if given["sasl_username"] is None or not _is_set(given, "sasl_password"):
+        if not _is_set(given, "sasl_username") or not _is_set(given, "sasl_password"):
             yield (
                 f"security_protocol {protocol} asks for a login: set sasl_username and sasl_password_file "
-                "(or sasl_password)"
+                "(or sasl_username_file and sasl_password)"
             )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +84,16 @@ def test_without_a_principal_it_is_whom_the_settings_log_in(capsys: pytest.Captu
     assert principal_of(capsys, None) == "User:inferstream"
     with pytest.raises(SettingsError, match=r"^kafka.sasl_username: .* is no principal"):
         principal_of(capsys, None, **{**login, "SASL_USERNAME": "svc\nrm"})
+
+
+def test_a_user_in_a_file_is_read_only_if_nobody_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "username"
+    login = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_USERNAME_FILE": str(file), "SASL_PASSWORD": "hush"}
+    assert principal_of(capsys, "User:other", **login) == "User:other"
+    with pytest.raises(SettingsError, match=r"^kafka.sasl_username_file: .*username cannot be read"):
+        principal_of(capsys, None, **login)
+    file.write_text("svc\n")
+    assert principal_of(capsys, None, **login) == "User:svc"
 
 
 @pytest.mark.parametrize(

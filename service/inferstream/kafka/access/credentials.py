@@ -58,8 +58,8 @@ class Certificates:
         return self._context
 
 
-class Password:
-    """The password that the next connection gives. Raises SettingsError if there is none to begin with."""
+class Word:
+    """The user or the password that the next connection gives. Raises SettingsError if there is none to begin with."""
 
     def __init__(self, name: str, value: SecretStr | None, file: Path | None) -> None:
         self._name = name
@@ -80,7 +80,7 @@ class Password:
                 self._latest, self._told = secret_in(self._file, self._name), None
             except SettingsError as error:
                 if str(error) != self._told:
-                    log.warning("the former password is used: %s", error)
+                    log.warning("the former login is used: %s", error)
                 self._told = str(error)
         return self._latest
 
@@ -104,9 +104,9 @@ def certificates(files: Files) -> Certificates:
 
 
 @cache
-def password(name: str, value: SecretStr | None, file: Path | None) -> Password:
+def word(name: str, value: SecretStr | None, file: Path | None) -> Word:
     """One for all clients, as `certificates`."""
-    follow(made := Password(name, value, file))
+    follow(made := Word(name, value, file))
     return made
 
 
@@ -131,6 +131,12 @@ def files_of(settings: KafkaSettings) -> Files:
         settings.ssl_key_password,
         settings.ssl_key_password_file,
     )
+
+
+def username(settings: KafkaSettings) -> str | None:
+    """Who we are by the settings, or by the file that they name. Raises SettingsError if that cannot be read."""
+    file = settings.sasl_username_file
+    return settings.sasl_username if file is None else secret_in(file, "sasl_username_file")
 
 
 def secret_in(file: Path, name: str) -> str:

@@ -1,6 +1,6 @@
 """The one function by which aiokafka makes a connection, with what our files say now, and why it failed in words.
 
-aiokafka keeps a password and a TLS context for the life of a client, and it swallows why a broker did not let it in:
+aiokafka keeps a login and a TLS context for the life of a client, and it swallows why a broker did not let it in:
 "Unable to bootstrap" is all that reaches a caller. So its `create_conn` is replaced by `enter`.
 """
 
@@ -23,7 +23,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.admin import SaslAuthenticateRequest, SaslHandShakeRequest
 
-from inferstream.kafka.access.credentials import Certificates, Password
+from inferstream.kafka.access.credentials import Certificates, Word
 from inferstream.kafka.codes import AUTHENTICATION
 
 log = logging.getLogger(__name__)
@@ -129,8 +129,8 @@ def listening() -> Iterator[Heard]:
 
 async def enter(host: str, port: int, **options: Any) -> AIOKafkaConnection:
     """`aiokafka.conn.create_conn` with credentials that are read now. Raises KafkaError, OSError or TimeoutError."""
-    for name in ("ssl_context", "sasl_plain_password"):
-        if isinstance(given := options.get(name), (Certificates, Password)):
+    for name in ("ssl_context", "sasl_plain_username", "sasl_plain_password"):
+        if isinstance(given := options.get(name), (Certificates, Word)):
             options[name] = given.current()
     protocol = options.get("security_protocol", "PLAINTEXT")
     try:

@@ -6,6 +6,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trustme
@@ -20,6 +21,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.admin import ApiVersionRequest
 
+from inferstream.kafka.access.credentials import Word
 from inferstream.kafka.access.entrance import enter, listening, refusal
 
 
@@ -127,6 +129,7 @@ class Doorkeeper:
             36: lambda: struct.pack(">hhi", 0, -1, len(answer)) + answer + struct.pack(">q", lives_ms),
         }
         self.visits: set[asyncio.Task[None] | None] = set()
+        self.logins: list[bytes] = []
         self.answering = asyncio.Event()
         self.answering.set()
 
@@ -139,6 +142,8 @@ class Doorkeeper:
                 break
             request = await reader.readexactly(size)
             api, _, number = struct.unpack(">hhi", request[:8])
+            if api == 36:
+                self.logins.append(request)
             await self.answering.wait()
             answer = struct.pack(">i", number) + self._answers[api]()
             writer.write(struct.pack(">i", len(answer)) + answer)
@@ -171,6 +176,21 @@ async def test_a_connection_is_replaced_before_its_login_ends_but_not_while_it_i
         keeper.answering.set()
         await asked
         assert not connection.connected()
+
+
+async def test_user_and_password_are_those_of_the_moment(tmp_path: Path) -> None:
+    """A rotated login is often another user too."""
+    user, secret = tmp_path / "username", tmp_path / "password"
+    login = {"sasl_plain_username": user, "sasl_plain_password": secret}
+    keeper = Doorkeeper(0)
+    for round_ in ("one", "two"):
+        user.write_text(f"user-{round_}")
+        secret.write_text(f"word-{round_}")
+        if round_ == "one":
+            given = {name: Word(name, None, file) for name, file in login.items()}
+        async with door(keeper) as come_in:
+            (await enter_as(come_in, **given)).close()
+    assert [login.rpartition(b"\0user-")[2] for login in keeper.logins] == [b"one\0word-one", b"two\0word-two"]
 
 
 @pytest.mark.parametrize("refuses", [0, 33], ids=["not among them", "refused"])
