@@ -19,6 +19,7 @@ from inferstream.settings import PipelineSettings, Settings
 CHART = Path(__file__).parent / "inferstream"
 _SCHEMA = "values.schema.json"
 _ANSWERED, _SCORED = 0.987654, 0.876543  # objectives whose digits appear nowhere else
+_LABEL, _VALUE = "chart_label", "chart-value"
 _PIPELINE, _SLO_MS = "chart-pipeline", 61_728_394.5
 _PLACES = {
     f"{1 - _ANSWERED:.9g}": "@ANSWERED_BUDGET@",
@@ -27,6 +28,7 @@ _PLACES = {
     f"{100 * (1 - _SCORED):.4g}%": "@SCORED_PERCENT@",
     f"{2 * _SLO_MS / 1000:g}": "@LAG_SECONDS@",
     _PIPELINE: "@PIPELINE@",
+    f'{_LABEL}="{_VALUE}"': "@MATCHERS@",
 }
 
 
@@ -61,7 +63,12 @@ def _alerts() -> str:
         "pipelines": {_PIPELINE: {"slo_ms": _SLO_MS}},
         "slo": {"objective": _ANSWERED, "scored_objective": _SCORED},
     }
-    text = as_yaml([rules(Settings.model_validate(given), "@RUNBOOK@")])
+    made = rules(Settings.model_validate(given), "@RUNBOOK@", {_LABEL: _VALUE})
+    for rule in (rule for group in made["groups"] for rule in group["rules"]):
+        del rule["labels"][_LABEL]
+        if not rule["labels"]:
+            del rule["labels"]
+    text = as_yaml([made])
     for found, place in _PLACES.items():
         if found not in text:
             raise ValueError(f"the rules have no {place} any more: the chart's template must follow them")

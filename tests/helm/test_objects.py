@@ -158,6 +158,8 @@ def test_names_fit_however_long_the_release_is_called(helm: Helm) -> None:
     del values["config"]["triton"]
     for found in helm.render(values, name="r" * 53).objects:
         assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", found["metadata"]["name"])
+        if found["kind"] == "StatefulSet":  # its pods have the label controller-revision-hash: NAME-0123456789
+            assert len(found["metadata"]["name"]) <= 63 - len("-0123456789")
 
 
 def test_no_optional_object_is_there_unasked(helm: Helm) -> None:
@@ -191,6 +193,15 @@ def test_changed_settings_make_new_pods(helm: Helm) -> None:
     assert one["checksum/settings"] != other["checksum/settings"]
 
 
+def test_a_new_pod_gets_the_time_that_its_start_may_take(helm: Helm) -> None:
+    """A rollout that is only slow must not be told as failed."""
+    for seconds in (300, 1_200):
+        rendered = helm.render({"triton": {"startupSeconds": seconds}})
+        probe = container(rendered.service, "service")["startupProbe"]
+        start = seconds + probe["periodSeconds"] * probe["failureThreshold"]
+        assert rendered.workload["spec"]["progressDeadlineSeconds"] >= start + 300
+
+
 def test_a_topics_job_of_other_topics_is_another_job(helm: Helm) -> None:
     values = {"kafka": {"partitions": 4, "topicsJob": {"enabled": True}}}
     (first,) = helm.render(values).of("Job")
@@ -198,6 +209,14 @@ def test_a_topics_job_of_other_topics_is_another_job(helm: Helm) -> None:
     pipeline = {"input_topic": "else"}
     (other,) = helm.render(values | {"config": {"pipelines": {"fraud": pipeline}}}).of("Job")
     assert first["metadata"]["name"] == same["metadata"]["name"] != other["metadata"]["name"]
+    labelled = [values | {"commonLabels": {"team": "a"}}, values | {"podAnnotations": {"a": "b"}}]
+    assert (
+        len(
+            {each["metadata"]["name"] for v in labelled for each in helm.render(v).of("Job")}
+            | {first["metadata"]["name"]}
+        )
+        == 3
+    )
     assert first["spec"]["template"]["spec"]["containers"][0]["args"] == [
         "topics", "--partitions", "4", "--replication", "3",
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from tests.helm.rendering import CHART, Helm, Object, Rendered, container, conta
 from inferstream.settings import load
 from inferstream.settings import table as settings_table
 
-SECRET_SETTINGS = ("SASL_PASSWORD", "SASL_USERNAME")
+SECRET_SETTINGS = ("SASL_PASSWORD", "SASL_USERNAME", "KEY", "SECRET")
 
 
 def test_the_chart_follows_the_code() -> None:
@@ -46,7 +46,7 @@ def test_secrets_come_from_secrets_only(rendered: Rendered) -> None:
         for each in containers(pod):
             for variable in each.get("env", []):
                 if variable["name"].endswith(SECRET_SETTINGS):
-                    assert "secretKeyRef" in variable["valueFrom"]
+                    assert "secretKeyRef" in variable.get("valueFrom", ()) or variable["value"] == "closed=$(POD_UID)"
     for secret in ("sasl_password", "ssl_key_password", "oauth_client_secret", "model_control_key", "access_key"):
         assert f"{secret}:" not in rendered.settings_text
 
@@ -55,7 +55,12 @@ def test_files_the_settings_name_are_mounted(rendered: Rendered, tmp_path: Path)
     settings = rendered.settings(tmp_path)
     kafka = settings.kafka
     named = [kafka.ssl_ca_file, kafka.ssl_certificate_file, kafka.ssl_key_file, kafka.ssl_key_password_file]
-    named += [kafka.sasl_password_file, kafka.oauth_client_secret_file, kafka.oauth_token_file]
+    named += [
+        kafka.sasl_username_file,
+        kafka.sasl_password_file,
+        kafka.oauth_client_secret_file,
+        kafka.oauth_token_file,
+    ]
     named += [settings.triton.ca_file, settings.triton.certificate_file, settings.triton.key_file]
     named += [settings.triton.access_key_file]
     folders = {Path(mount["mountPath"]) for mount in container(rendered.service, "service")["volumeMounts"]}
@@ -73,9 +78,19 @@ def test_the_secured_example_names_a_certificate_of_its_own(helm: Helm, tmp_path
         "kafka-tls": "kafka-authority",
         "kafka-certificate": certificate["secretName"],
     }
+    assert kafka.sasl_username_file == Path("/etc/kafka-login/username")
     assert kafka.sasl_password_file == Path("/etc/kafka-login/password")
     assert kafka.ssl_ca_file == Path("/etc/kafka-tls/ca.crt")
     assert kafka.ssl_certificate_file == Path("/etc/kafka-certificate/tls.crt")
+
+
+def test_a_user_may_be_a_setting_beside_its_password_in_a_secret(helm: Helm, tmp_path: Path) -> None:
+    values = {"security_protocol": "SASL_SSL", "sasl_username": "svc"}
+    rendered = helm.render({"kafka": {"sasl": {"existingSecret": "login"}}, "config": {"kafka": values}})
+    kafka = rendered.settings(tmp_path).kafka
+    assert (kafka.sasl_username, kafka.sasl_username_file) == ("svc", None)
+    (volume,) = [v["secret"] for v in rendered.service["volumes"] if v["name"] == "kafka-login"]
+    assert [each["path"] for each in volume["items"]] == ["password"]
 
 
 def test_a_token_of_the_service_account_is_where_the_settings_say(helm: Helm, tmp_path: Path) -> None:

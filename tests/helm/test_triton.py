@@ -110,6 +110,41 @@ def test_a_gpu_is_asked_for_and_its_configuration_used(helm: Helm) -> None:
     assert "--model-config-name=cpu" in cpu["args"]
 
 
+def test_what_values_add_reaches_triton(helm: Helm) -> None:
+    """A writable folder for a backend on its read-only root, say."""
+    added = {
+        "extraEnv": [{"name": "HOME", "value": "/scratch/{{ .Release.Name }}"}],
+        "extraVolumes": [{"name": "scratch", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+    }
+    for mode in ("sidecar", "service"):
+        rendered = helm.render({"triton": {"mode": mode, **added}, "tests": {"enabled": False}})
+        (pod,) = tritons(rendered)
+        triton = container(pod, "triton")
+        assert {"name": "HOME", "value": "/scratch/r"} in triton["env"]
+        assert mount(triton, "/scratch")["name"] == "scratch"
+        assert {"name": "scratch", "emptyDir": {}} in pod["volumes"]
+
+
+def test_a_pod_with_a_gpu_may_need_a_runtime_of_its_own(helm: Helm) -> None:
+    assert helm.render({"runtimeClassName": "nvidia"}).service["runtimeClassName"] == "nvidia"
+    rendered = helm.render({"triton": {"mode": "service", "runtimeClassName": "nvidia"}, "tests": {"enabled": False}})
+    (pod,) = tritons(rendered)
+    assert pod["runtimeClassName"] == "nvidia"
+    assert "runtimeClassName" not in rendered.service
+
+
+def test_tritons_of_their_own_copy_the_models_that_changed_settings_ask_for(helm: Helm) -> None:
+    def annotations(model: str, source: str) -> Object:
+        values = {"mode": "service", "models": {"source": source, "claimName": "c"}}
+        config = {"pipelines": {"fraud": {"fallback_model": model}}}
+        owner = helm.render({"triton": values, "config": config}).one("StatefulSet", "-triton")
+        return dict(owner["spec"]["template"]["metadata"].get("annotations", {}))
+
+    assert annotations("fraud_trees", "shipped") != annotations("fraud_int8", "shipped")
+    assert annotations("fraud_trees", "pvc") == annotations("fraud_int8", "pvc")
+
+
 def kept(guard: str) -> set[str]:
     """The protocols of an option that wants a key."""
     return set(guard.partition("=")[2].partition(":")[0].split(","))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import grpc
 import pytest
+from google.protobuf import json_format
 from tests.helm.rendering import Helm, containers, example
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -75,6 +76,27 @@ async def until_serving(channel: grpc.aio.Channel) -> None:
 def fetched(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http, on this machine
         return bytes(answer.read())
+
+
+async def test_a_version_that_does_not_load_does_not_look_like_death(running: Running, tmp_path: Path) -> None:
+    """The kubelet would end a Triton whose other version goes on answering."""
+    broken = tmp_path / "models" / "fraud" / "9"
+    shutil.copytree(tmp_path / "models" / "fraud" / "1", broken)
+    for file in filter(Path.is_file, broken.rglob("*")):
+        file.write_bytes(b"no model, nor code")
+    name, _, value = KEY.partition("=")
+    stub = service_pb2_grpc.GRPCInferenceServiceStub(running.channel)
+    loading = service_pb2.RepositoryModelLoadRequest(model_name="fraud")
+    configured = await stub.ModelConfig(
+        service_pb2.ModelConfigRequest(name="fraud"), timeout=5, metadata=((f"triton-grpc-protocol-{name}", value),)
+    )
+    configured.config.version_policy.specific.versions[:] = [1, 9]
+    loading.parameters["config"].string_param = json_format.MessageToJson(configured.config)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await stub.RepositoryModelLoad(loading, timeout=60, metadata=((f"triton-grpc-protocol-{name}", value),))
+    ready = await stub.ModelReady(service_pb2.ModelReadyRequest(name="fraud", version="1"), timeout=5)
+    assert ready.ready
+    assert await running.channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=1) == SERVING
 
 
 async def test_the_charts_triton_serves_and_guards(running: Running) -> None:

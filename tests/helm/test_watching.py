@@ -27,8 +27,27 @@ def test_the_rules_are_those_of_the_command(helm: Helm, tmp_path: Path, config: 
     runbook = "https://runbooks.example/RUNBOOK.md"
     watched = {"prometheusRule": {"enabled": True, "runbook": runbook}}
     rendered = helm.render({"config": config, "metrics": watched})
-    expected = rules(rendered.settings(tmp_path), runbook)
+    expected = rules(rendered.settings(tmp_path), runbook, {"namespace": "prod"})
     assert by_content(rendered.one("PrometheusRule")["spec"]) == by_content(expected)
+
+
+def test_only_series_of_the_release_count(helm: Helm, promtool: Path, tmp_path: Path) -> None:
+    """Staging in the same Prometheus is well, so that nothing is absent; it is far behind: no reason for pods."""
+    labels = {"job": "prod/r-inferstream", "namespace": "prod"}
+    values = example("secured")
+    values["metrics"] = {"prometheusRule": {"enabled": True}, "targetLabels": labels}
+    rendered = helm.render(values)
+    found = [rule for group in rendered.one("PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
+    assert by_content(rendered.one("PrometheusRule")["spec"]) == by_content(
+        rules(rendered.settings(tmp_path), "RUNBOOK.md", labels)
+    )
+    assert all(rule["labels"].items() >= labels.items() for rule in found)
+    (absent,) = [rule["expr"] for rule in found if rule.get("alert") == "InferstreamAbsent"]
+    staging = {'inferstream_build_info{namespace="staging",job="staging/r-inferstream"}': "1x40"}
+    mine = {'inferstream_build_info{namespace="prod",job="prod/r-inferstream"}': "1x40"}
+    query = absent.replace("absent(", "count(absent(") + ")"
+    assert measured(promtool, tmp_path, query, staging, 1) == ""
+    assert measured(promtool, tmp_path, query, staging | mine, None) == ""
 
 
 def test_the_rules_pass_prometheus_own_check(helm: Helm, promtool: Path, tmp_path: Path) -> None:
@@ -87,8 +106,9 @@ def test_pods_are_added_by_how_much_of_the_slo_the_wait_takes(
     helm: Helm, promtool: Path, tmp_path: Path, rate: int, behind: int, queue_ms: float, share: float
 ) -> None:
     """The tightest SLO is 20 ms. At 1,000 events a second each record behind is 1 ms of waiting."""
-    minutes, labels = 10, '{pipeline="cards",instance="a"'
+    minutes, labels = 10, '{namespace="prod",pipeline="cards",instance="a"'
     given = {
+        'inferstream_behind_records{namespace="staging",pipeline="cards",instance="b"}': "1000000x40",
         f"inferstream_behind_records{labels}}}": f"{behind}x{minutes * 4}",
         f"inferstream_records_total{labels}}}": f"0+{rate * 15}x{minutes * 4}",
         f'inferstream_stage_seconds_sum{labels},stage="batch"}}': f"0+{rate * 15 * queue_ms / 1000}x{minutes * 4}",

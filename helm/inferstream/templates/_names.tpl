@@ -1,14 +1,14 @@
 {{- define "inferstream.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 46 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 45 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* At most 46 characters, so that suffixes fit (-topics-01234567). */}}
+{{/* At most 45 characters, so that suffixes fit (-topics-01234567), and a StatefulSet's own: -triton-0123456789 in a label. */}}
 {{- define "inferstream.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 46 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 45 | trimSuffix "-" -}}
 {{- else -}}
 {{- $name := include "inferstream.name" . -}}
-{{- (contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name)) | trunc 46 | trimSuffix "-" -}}
+{{- (contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name)) | trunc 45 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 

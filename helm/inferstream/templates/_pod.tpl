@@ -18,6 +18,9 @@ imagePullSecrets: {{ toYaml . | nindent 2 }}
 {{- with $values.priorityClassName }}
 priorityClassName: {{ . | quote }}
 {{- end }}
+{{- with $values.runtimeClassName }}
+runtimeClassName: {{ . | quote }}
+{{- end }}
 {{- with $values.nodeSelector }}
 nodeSelector: {{ toYaml . | nindent 2 }}
 {{- end }}
@@ -113,7 +116,7 @@ volumes:
   {{- end }}
   {{- with $values.kafka.sasl }}
   {{- if .existingSecret }}
-  - {name: kafka-login, secret: {secretName: {{ .existingSecret | quote }}, defaultMode: 0440, items: [{key: {{ .passwordKey | quote }}, path: {{ .passwordKey | quote }}}]}}
+  - {name: kafka-login, secret: {secretName: {{ .existingSecret | quote }}, defaultMode: 0440, items: [{{ if not $settings.kafka.sasl_username }}{key: {{ .usernameKey | quote }}, path: {{ .usernameKey | quote }}}, {{ end }}{key: {{ .passwordKey | quote }}, path: {{ .passwordKey | quote }}}]}}
   {{- end }}
   {{- end }}
   {{- with $values.kafka.oauth }}
@@ -159,4 +162,12 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- $settings := index . 1 -}}
 {{- $seconds := divf (addf $settings.kafka.start_timeout_ms $settings.triton.start_timeout_ms 30000) 1000 -}}
 {{- ceil (divf $seconds (index . 0).probes.startup.periodSeconds) -}}
+{{- end -}}
+
+{{/* What a new pod may take, with ten minutes for its node and its images. */}}
+{{- define "inferstream.progressSeconds" -}}
+{{- $settings := include "inferstream.effective" . | fromYaml -}}
+{{- $sidecar := eq .Values.triton.mode "sidecar" | ternary (int .Values.triton.startupSeconds) 0 -}}
+{{- $start := mul (include "inferstream.startupFailures" (list .Values $settings) | int) (int .Values.probes.startup.periodSeconds) -}}
+{{- add 600 $start $sidecar (include "inferstream.graceSeconds" . | int) -}}
 {{- end -}}

@@ -26,7 +26,10 @@
 {{- end -}}
 {{- if $tls.keyPasswordKey }}{{ $_ := set $kafka "ssl_key_password_file" (printf "/etc/kafka-tls/%s" $tls.keyPasswordKey) }}{{ end -}}
 {{- with .Values.kafka.sasl -}}
-{{- if .existingSecret }}{{ $_ := set $kafka "sasl_password_file" (printf "/etc/kafka-login/%s" .passwordKey) }}{{ end -}}
+{{- if .existingSecret -}}
+{{- if not $kafka.sasl_username }}{{ $_ := set $kafka "sasl_username_file" (printf "/etc/kafka-login/%s" .usernameKey) }}{{ end -}}
+{{- $_ := set $kafka "sasl_password_file" (printf "/etc/kafka-login/%s" .passwordKey) -}}
+{{- end -}}
 {{- end -}}
 {{- with .Values.kafka.oauth -}}
 {{- if .existingSecret }}{{ $_ := set $kafka "oauth_client_secret_file" (printf "/etc/kafka-oauth/%s" .clientSecretKey) }}{{ end -}}
@@ -66,15 +69,9 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Variables that carry secrets, and the pod's name where it is the member's. */}}
+{{/* Where the settings are, and what the values add. */}}
 {{- define "inferstream.env" -}}
 - {name: INFERSTREAM_SETTINGS, value: /etc/inferstream/settings.yaml}
-{{- with .Values.kafka.sasl }}
-{{- if .existingSecret }}
-- name: INFERSTREAM__KAFKA__SASL_USERNAME
-  valueFrom: {secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .usernameKey | quote }}}}
-{{- end }}
-{{- end }}
 {{- with .Values.extraEnv }}
 {{ tpl (toYaml .) $ }}
 {{- end }}

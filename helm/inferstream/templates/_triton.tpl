@@ -16,7 +16,7 @@ args:
   {{- if eq $settings.triton.model_control "explicit" }}
   - --load-model=*
   {{- end }}
-  - --strict-readiness=true
+  - --strict-readiness=false # ready once all are loaded; later a version that loads, or cannot, must not look like death
   - --disable-auto-complete-config # a configuration says all, or is refused
   - --exit-on-error=true
   - --exit-timeout-secs={{ int $triton.exitTimeoutSeconds }}
@@ -34,6 +34,9 @@ env:
   - name: POD_UID # nobody is told, so what the service does not need is closed to all
     valueFrom: {fieldRef: {fieldPath: metadata.uid}}
   - {name: CONTROL_KEY, value: closed=$(POD_UID)}
+  {{- end }}
+  {{- with $triton.extraEnv }}
+  {{- tpl (toYaml .) $ | nindent 2 }}
   {{- end }}
 ports:
   - {name: grpc, containerPort: 8001, protocol: TCP}
@@ -62,6 +65,9 @@ volumeMounts:
     {{- end }}
   - {name: shm, mountPath: /dev/shm}
   - {name: triton-tmp, mountPath: /tmp}
+  {{- with $triton.extraVolumeMounts }}
+  {{- tpl (toYaml .) $ | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{- define "inferstream.tritonResources" -}}
@@ -114,5 +120,8 @@ volumeMounts:
 - {name: models, image: {reference: {{ $models.image | quote }}, pullPolicy: {{ $models.pullPolicy }}}}
 {{- else }}
 - {name: models, emptyDir: {}}
+{{- end }}
+{{- with .Values.triton.extraVolumes }}
+{{ tpl (toYaml .) $ }}
 {{- end }}
 {{- end -}}

@@ -51,12 +51,16 @@ def show_slo(
         Literal["prometheus", "openslo", "sloth"], typer.Option("--format", help="rules for Prometheus, or a spec")
     ] = "prometheus",
     runbook: Annotated[str, typer.Option(help="where RUNBOOK.md can be read, for the alerts' links")] = "RUNBOOK.md",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE that tells our series from others in the same Prometheus; may be repeated"),
+    ] = None,
 ) -> None:
     """The objectives in the settings as recording and alert rules, in YAML."""
     from inferstream.operate.monitoring.slo import show_slo
     from inferstream.settings import load
 
-    show_slo(load(settings), form, runbook)
+    show_slo(load(settings), form, runbook, label or [])
 
 
 @app.command("plan")

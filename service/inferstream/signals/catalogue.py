@@ -122,7 +122,9 @@ class Signals:
         )
         self.queued = self._level("queued_events", "events waiting for a batch", pipeline)
         self.in_flight = self._level("in_flight_batches", "calls to the model under way", pipeline)
-        self.behind = self._level("behind_records", "records of our partitions that were not taken yet", pipeline)
+        self.behind = self._level(
+            "behind_records", "records not taken yet of our partitions that are not held", pipeline
+        )
         self.lag = self._level(
             "lag_seconds",
             "at most how long the oldest record not taken yet has waited, looked at every 5 s",

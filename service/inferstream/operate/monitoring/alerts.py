@@ -4,12 +4,19 @@ Burn rates are those of the SRE workbook: 1 spends the budget of 30 days in 30 d
 moment does not page, and a short one, so that the alert ends when the trouble does.
 """
 
+import json
+import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from inferstream.settings import PipelineSettings, Settings
 
 Rule = dict[str, Any]
+Labels = Mapping[str, str]
+
+NO_LABELS: Labels = MappingProxyType({})
+_SELECTOR = re.compile(r"\b(inferstream[_:][\w:]+)(\{?)")
 
 _LEAST_EVENTS = 20  # in the short window: else a single miss of a quiet night pages
 _RATIO = "inferstream:slo_errors:ratio_rate"
@@ -41,14 +48,35 @@ class Alert(NamedTuple):
     lasts: str = "0s"
 
 
-def rules(settings: Settings, runbook: str) -> Mapping[str, Any]:
-    """The rule file. `runbook` is where RUNBOOK.md can be read."""
+def rules(settings: Settings, runbook: str, labels: Labels = NO_LABELS) -> Mapping[str, Any]:
+    """The rule file. `runbook` is where RUNBOOK.md can be read.
+
+    `labels` are what our series have in a Prometheus that has others' too: only such count, and what is made of them
+    has these labels again.
+    """
+    recorded = [{**rule, "labels": dict(labels)} if labels else rule for rule in _recorded()]
+    alerted = [_rule(alert, runbook) for alert in alerts(settings)]
+    for rule in alerted:
+        rule["labels"] |= labels
+    for rule in (*recorded, *alerted):
+        rule["expr"] = narrowed(rule["expr"], labels)
     return {
         "groups": [
-            {"name": "inferstream-slo", "rules": list(_recorded())},
-            {"name": "inferstream-alerts", "rules": [_rule(alert, runbook) for alert in alerts(settings)]},
+            {"name": "inferstream-slo", "rules": recorded},
+            {"name": "inferstream-alerts", "rules": alerted},
         ]
     }
+
+
+def narrowed(expression: str, labels: Labels) -> str:
+    """The PromQL of our metrics, of series with these labels only."""
+    matchers = ",".join(f"{name}={json.dumps(value)}" for name, value in sorted(labels.items()))
+
+    def select(found: re.Match[str]) -> str:
+        name, brace = found.groups()
+        return f"{name}{{{matchers}" + ("," if brace else "}")
+
+    return _SELECTOR.sub(select, expression) if labels else expression
 
 
 def alerts(settings: Settings) -> list[Alert]:

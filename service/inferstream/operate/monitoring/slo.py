@@ -1,15 +1,18 @@
 """slo: the objectives in the settings as rules for Prometheus, or in the words of OpenSLO and sloth."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from inferstream.operate.monitoring.alerts import rules
+from inferstream.errors import SettingsError
+from inferstream.operate.monitoring.alerts import NO_LABELS, Labels, narrowed, rules
 from inferstream.settings import Settings
 from inferstream.signals import INDICATORS
 
 Form = Literal["prometheus", "openslo", "sloth"]
+_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 class Objective(NamedTuple):
@@ -19,6 +22,8 @@ class Objective(NamedTuple):
     slo_class: str
     indicator: str
     target: float
+    labels: Labels = NO_LABELS
+    """Of our series, where there are others' too."""
 
     @property
     def name(self) -> str:
@@ -31,20 +36,30 @@ class Objective(NamedTuple):
 
     def good(self) -> str:
         """The counter of events in time, in PromQL."""
-        return f'inferstream_slo_good_total{{{self._labels},indicator="{self.indicator}"}}'
+        return narrowed(f'inferstream_slo_good_total{{{self._labels},indicator="{self.indicator}"}}', self.labels)
 
     def valid(self) -> str:
         """The counter of all events, in PromQL."""
-        return f"inferstream_slo_valid_total{{{self._labels}}}"
+        return narrowed(f"inferstream_slo_valid_total{{{self._labels}}}", self.labels)
 
     @property
     def _labels(self) -> str:
         return f'pipeline="{self.pipeline}",slo_class="{self.slo_class}"'
 
 
-def show_slo(settings: Settings, form: Form, runbook: str) -> None:
-    """Print it as YAML."""
-    print(as_yaml(documents(settings, form, runbook)), end="")
+def show_slo(settings: Settings, form: Form, runbook: str, given: Sequence[str]) -> None:
+    """Print it as YAML; `given` are labels as NAME=VALUE. Raises SettingsError."""
+    print(as_yaml(documents(settings, form, runbook, _labels(given))), end="")
+
+
+def _labels(given: Sequence[str]) -> Labels:
+    found = {}
+    for each in given:
+        name, _, value = each.partition("=")
+        if not _NAME.fullmatch(name) or not value:
+            raise SettingsError(f"--label {each!r}: write NAME=VALUE, e.g. namespace=prod")
+        found[name] = value
+    return found
 
 
 def as_yaml(given: list[Mapping[str, Any]]) -> str:
@@ -63,11 +78,11 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 _Dumper.add_representer(str, _text)
 
 
-def documents(settings: Settings, form: Form, runbook: str) -> list[Mapping[str, Any]]:
+def documents(settings: Settings, form: Form, runbook: str, labels: Labels = NO_LABELS) -> list[Mapping[str, Any]]:
     """One YAML document each."""
     if form == "prometheus":
-        return [rules(settings, runbook)]
-    promised = objectives(settings)
+        return [rules(settings, runbook, labels)]
+    promised = [each._replace(labels=labels) for each in objectives(settings)]
     return [_sloth(promised)] if form == "sloth" else [_openslo(objective) for objective in promised]
 
 

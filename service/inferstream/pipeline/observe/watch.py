@@ -55,7 +55,8 @@ class Watch:
                 self._progress.excuse_all()
                 self._stuck = None
                 continue
-            self._behind.set(sum(behind.values()))
+            # No number of instances would take what is held, so it must not be a reason to add some.
+            self._behind.set(sum(count for number, count in behind.items() if not self._source.is_held(number)))
             self._show_lag(self._lag.look(behind, self._commit.last_timestamps_ms(), self._clock.unix_ms()))
             seen = self._seen(behind)
             self._stuck = self._progress.look(seen, self._clock.monotonic())

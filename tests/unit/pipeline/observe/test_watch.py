@@ -83,6 +83,16 @@ async def test_a_consumer_that_does_not_answer_is_told() -> None:
     assert "the consumer does not answer" in said
 
 
+async def test_what_is_held_is_not_behind_to_an_autoscaler() -> None:
+    """More instances would not take it."""
+    stages = Stages()
+    await stages.after(10)
+    assert stages.signals.behind.total() == 7
+    stages.given["held"] = True
+    await stages.after(10)
+    assert stages.signals.behind.total() == 0
+
+
 async def test_lag_is_shown_in_seconds_for_the_partitions_that_are_ours() -> None:
     stages = Stages()
     await stages.after(20)
