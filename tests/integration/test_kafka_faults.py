@@ -4,18 +4,23 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.contract.cluster import PARTITIONS, Group, KafkaCluster, joined, kafka_cluster, record
 
 from inferstream import local
 from inferstream.errors import ContractMismatch, RecordsRefused, Unavailable
-from inferstream.kafka import KafkaSink, KafkaSource
+from inferstream.kafka import Admin, GroupOffsets, KafkaSink, KafkaSource
 from inferstream.kafka.connection import sever
+from inferstream.kafka.control import Committed
+from inferstream.local import broker as local_broker
+from inferstream.local.process import free_ports, spawn, stop_group
 from inferstream.pipeline.interfaces import OutRecord, Source, Transactions, Write
+from inferstream.settings import KafkaSettings
 
 pytestmark = [pytest.mark.integration, pytest.mark.apache, pytest.mark.timeout(180)]
 
@@ -347,3 +352,37 @@ def test_a_topic_that_the_broker_unpacks_takes_nothing_that_unpacks_to_more_than
     (error,) = errors
     assert (error is not None) is is_refused
     assert error is None or error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+
+
+@pytest.mark.slow
+async def test_what_is_noted_outlives_the_brokers_retention_of_offsets(apache_available: None, tmp_path: Path) -> None:
+    """A minute here, a week by default. Nobody joins these groups, so nothing else keeps what they say."""
+    port, controller_port = free_ports(2)
+    launch = local_broker.apache(tmp_path / "broker", port, controller_port, lambda text: None)
+    properties = tmp_path / "broker" / "server.properties"
+    quick = "offsets.retention.minutes=1\noffsets.retention.check.interval.ms=1000\n"
+    properties.write_text(properties.read_text() + quick)
+    process = spawn(launch.command, launch.environ, tmp_path / "broker.log")
+    try:
+        async with asyncio.timeout(60):
+            while not await asyncio.to_thread(local_broker.answers, port):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.2)
+        settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}")
+        async with Admin(settings) as admin:
+            await admin.create_topics({"topic": 1})
+        notes, others = GroupOffsets("notes", "topic", settings), "others"
+        await notes.write({0: Committed(5, "kept")})
+        consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers, group_id=others)
+        await consumer.start()
+        consumer.assign([TopicPartition("topic", 0)])
+        await consumer.commit({TopicPartition("topic", 0): 5})
+        await consumer.stop()
+        forgotten = GroupOffsets(others, "topic", settings)
+        async with asyncio.timeout(150):
+            while await forgotten.read():  # noqa: ASYNC110 - another process
+                await asyncio.sleep(2)
+        assert await notes.read() == {0: Committed(5, "kept")}
+        await notes.stop()
+        await forgotten.stop()
+    finally:
+        stop_group(process, 10)

@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.apache]
 REAUTH_MS = 3_000
 """How long a login holds: after that the broker closes the connection, which aiokafka never renews (KIP-368)."""
 ACL_SECONDS = 10.0
+OTHER_USER = "service-2"
 
 
 @pytest.fixture(scope="module")
@@ -332,24 +333,28 @@ RATE = 200
 STALE = 'inferstream_stale_credentials{{server="kafka"}} {}'
 
 
-async def test_certificate_and_password_change_under_load(embedded: Bench, broker: SecuredBroker) -> None:
-    """The first certificate ends within the test and each login holds for seconds: who kept either would be out."""
+async def test_certificate_user_and_password_change_under_load(embedded: Bench, broker: SecuredBroker) -> None:
+    """The first certificate ends within the test, the first user is no more, each login holds for seconds."""
     folder, seconds = broker.folder, 24
-    password, ours = folder / "password", folder / "ours.pem"
+    user, password, ours = folder / "username", folder / "password", folder / "ours.pem"
+    user.write_text(USER)
     password.write_text(f"{PASSWORD}\n")
     ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=18)
     write_pem(ours, broker.clients.issue_cert("client", common_name=USER, not_after=ends))
-    given = login(broker, sasl_password_file=password, ssl_certificate_file=ours)
-    del given["sasl_password"]
+    given = login(broker, sasl_username_file=user, sasl_password_file=password, ssl_certificate_file=ours)
+    del given["sasl_username"], given["sasl_password"]
     await prepared(embedded, broker)
+    await asyncio.to_thread(broker.grant, of_service(secured(embedded, broker, "at_least_once")), f"User:{OTHER_USER}")
     async with embedded.service(as_environ(given)) as service:
         sending = asyncio.create_task(embedded.send(RATE * seconds, RATE))
         await asyncio.sleep(4)
         write_pem(ours, broker.clients.issue_cert("client", common_name=USER))
         await asyncio.sleep(2 * REAUTH_MS / 1000)
-        await asyncio.to_thread(broker.set_password, USER, "second-password")
+        await asyncio.to_thread(broker.set_password, OTHER_USER, "second-password")
         await asyncio.sleep(0.5)
+        put(user, OTHER_USER.encode())
         put(password, b"second-password\n")
+        await asyncio.to_thread(broker.forget_user, USER)
         try:
             await sending
             assert datetime.datetime.now(datetime.UTC) > ends

@@ -55,18 +55,24 @@ def ask(
     phases: Sequence[Phase],
     questions: Sequence[Question],
     scrape_seconds: int = SCRAPE_SECONDS,
+    neighbour: Sequence[Phase] = (),
 ) -> str:
-    """What promtool has to say against the expected answers; nothing if all are as expected."""
-    (folder / "rules.yaml").write_text(as_yaml(documents(settings, "prometheus", "RUNBOOK.md")))
+    """What promtool has to say against the expected answers; nothing if all are as expected.
+
+    With a neighbour there is another release in these phases, and the rules are those of ours alone.
+    """
+    labels = {"namespace": "prod"} if neighbour else {}
+    (folder / "rules.yaml").write_text(as_yaml(documents(settings, "prometheus", "RUNBOOK.md", labels)))
+    given = series(phases, scrape_seconds)
+    if neighbour:
+        given = _of("prod", given) | _of("staging", series(neighbour, scrape_seconds))
     test = {
         "rule_files": ["rules.yaml"],
         "evaluation_interval": f"{max(30, scrape_seconds)}s",
         "tests": [
             {
                 "interval": f"{scrape_seconds}s",
-                "input_series": [
-                    {"series": name, "values": values} for name, values in series(phases, scrape_seconds).items()
-                ],
+                "input_series": [{"series": name, "values": values} for name, values in given.items()],
                 "promql_expr_test": [_expected(question) for question in questions],
             }
         ],
@@ -76,6 +82,10 @@ def ask(
         [promtool, "test", "rules", "test.yaml"], cwd=folder, capture_output=True, text=True, check=False
     )
     return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def _of(namespace: str, given: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("{", f'{{namespace="{namespace}",', 1): values for name, values in given.items()}
 
 
 def _expected(question: Question) -> Mapping[str, object]:

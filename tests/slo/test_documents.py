@@ -12,6 +12,7 @@ from tests.slo.expressions import unknown
 from typer.testing import CliRunner
 
 from inferstream.cli import app
+from inferstream.errors import SettingsError
 from inferstream.operate.monitoring.alerts import alerts
 from inferstream.operate.monitoring.dashboard import as_json
 from inferstream.operate.monitoring.metrics_table import as_markdown
@@ -106,6 +107,26 @@ def test_the_command_prints_what_is_checked_here(
     assert done.exit_code == 0
     assert done.stdout == as_yaml(documents(load(file, {}), form, "https://r.example/"))
     assert "gold" in done.stdout or "0.005" in done.stdout
+
+
+def test_labels_of_ours_are_in_every_selector_and_on_what_is_made(settings: Settings) -> None:
+    labels = {"namespace": "prod", "job": 'a "b"'}
+    (made,) = documents(settings, "prometheus", "r", labels)
+    for rule in (rule for group in made["groups"] for rule in group["rules"]):
+        names = re.findall(r"inferstream[_:][\w:]+", rule["expr"])
+        assert len(re.findall(r'inferstream[_:][\w:]+\{job="a \\"b\\"",namespace="prod"[,}]', rule["expr"])) == len(
+            names
+        )
+        assert rule["labels"].items() >= labels.items()
+    (sloth,) = documents(settings, "sloth", "r", labels)
+    assert all('namespace="prod",pipeline' in slo["sli"]["events"]["total_query"] for slo in sloth["slos"])
+
+
+@pytest.mark.parametrize("given", ["namespace", "=prod", "a-b=c", "namespace="])
+def test_a_label_that_is_none_is_refused_in_a_line(given: str) -> None:
+    done = CliRunner().invoke(app, ["slo", "--label", given])
+    assert isinstance(done.exception, SettingsError)
+    assert "write NAME=VALUE" in str(done.exception)
 
 
 def test_every_alert_has_its_section_in_the_runbook_and_none_is_left_over(settings: Settings) -> None:

@@ -93,3 +93,22 @@ def test_a_stricter_objective_in_the_settings_pages_for_less(promtool: Path, tmp
     for objective, pages in (("0.999", False), ("0.99999", True)):
         chosen = load(environ={"INFERSTREAM__SLO__OBJECTIVE": objective})
         assert ask(promtool, tmp_path, chosen, phases, [Question(at, PAGE, pages)]) == ""
+
+
+@pytest.mark.parametrize(
+    ("phase", "alert", "within_minutes"),
+    [
+        (Phase(10, not_answered=1.0, not_scored=1.0), PAGE, 3),
+        (Phase(10, rate=0, gauges={"lag_seconds": 5.0}), "InferstreamSilent", 3),
+        (Phase(10, is_gone=True), "InferstreamAbsent", 3),
+        (Phase(10, gauges={"assigned_partitions": 0.0}), "InferstreamWithoutPartitions", 6),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_releases_in_one_prometheus_neither_hide_nor_page_each_other(
+    promtool: Path, tmp_path: Path, settings: Settings, phase: Phase, alert: str, within_minutes: int
+) -> None:
+    well, sick = [HEALTHY, Phase(phase.minutes)], [HEALTHY, phase]
+    at = BEGINS + within_minutes
+    assert ask(promtool, tmp_path, settings, sick, [Question(at, alert, True)], neighbour=well) == ""
+    assert ask(promtool, tmp_path, settings, well, [Question(at, "", False)], neighbour=sick) == ""
