@@ -1,10 +1,12 @@
 """Header names may be any bytes: such a record is read like others, and whatever comes after it too."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from tests.batches import NO_TEXT, SHOWN, altered, batch
 
 from inferstream.kafka.records import Fetched, Records
@@ -49,3 +51,12 @@ def test_what_is_aborted_stays_so() -> None:
     raw = batch(0, [b"gone"], producer=7) + altered(batch(1, [NO_TEXT, b"b"], producer=8))
     raw += batch(3, [b"gone", b"gone"], producer=9) + batch(5, [b"c"], producer=8)
     assert [name for _, _, name in read(raw, aborted=[(7, 0), (9, 3)])] == [SHOWN, "b", "c"]
+
+
+@pytest.mark.parametrize(("magic", "expected"), [(0, -1), (1, 1_000)])
+def test_a_message_of_the_oldest_format_has_no_time(magic: int, expected: int) -> None:
+    builder = LegacyRecordBatchBuilder(magic, 0, 10_000)
+    builder.append(0, timestamp=1_000, key=b"k", value=b"v", headers=[])
+    given: Sequence[Any] = ([], 0, None, None, True, READ_COMMITTED)
+    (found,) = fetcher.PartitionRecords(TopicPartition("t", 0), fetcher.MemoryRecords(bytes(builder.build())), *given)
+    assert (found.timestamp, found.value) == (expected, b"v")
