@@ -142,6 +142,36 @@ async def test_a_release_is_installed_upgraded_rolled_back_and_taken_away(site: 
     await _seen(is_as_before, "the namespace holds what it held before")
 
 
+@pytest.fixture
+async def scaled_objects(site: Site) -> AsyncIterator[None]:
+    """The kind that KEDA brings, without KEDA; never on a cluster that is somebody's."""
+    _only_faked(site)
+    path, name = "apis/apiextensions.k8s.io/v1/customresourcedefinitions", "scaledobjects.keda.sh"
+    shape = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": shape}}
+    names = {"plural": "scaledobjects", "singular": "scaledobject", "kind": "ScaledObject"}
+    spec = {"group": "keda.sh", "scope": "Namespaced", "names": names, "versions": [version]}
+    kind = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    await site.api.create(path, {**kind, "metadata": {"name": name}, "spec": spec})
+    try:
+        yield
+    finally:
+        await site.api.delete(f"{path}/{name}")
+
+
+@pytest.mark.usefixtures("scaled_objects")
+async def test_a_release_that_runs_keeps_its_pods_when_an_autoscaler_takes_over(site: Site) -> None:
+    """Without a number in the Deployment the server would make it one pod."""
+    deployment = site.path("deployments", "r-inferstream", "apis/apps/v1")
+    await site.helm_act("install", VALUES)
+    scaling = {"mode": "keda", "maxReplicas": 6, "slo": {"prometheusAddress": "http://prometheus:9090"}}
+    scaled = {**VALUES, "autoscaling": scaling, "kafka": {"partitions": 6}}
+    await site.helm_act("upgrade", scaled)
+    assert (await site.api.get(deployment))["spec"]["replicas"] == 3
+    await site.helm_act("upgrade", {**scaled, "autoscaling": {**scaling, "minReplicas": 4}})
+    assert (await site.api.get(deployment))["spec"]["replicas"] == 4
+
+
 async def _everything(site: Site) -> set[str]:
     """Names of all objects of the kinds that the chart makes, and of those that follow from them."""
     return {

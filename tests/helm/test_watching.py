@@ -122,6 +122,25 @@ def test_a_service_that_is_gone_gives_no_share_rather_than_none(helm: Helm, prom
     assert measured(promtool, tmp_path, query, {'up{job="x"}': "1x40"}, None) == ""
 
 
+def test_the_scaler_is_let_in_as_the_service_is(helm: Helm) -> None:
+    values = example("secured")
+    values["kafka"]["tls"] = {
+        "existingSecret": "tls",
+        "certKey": "tls.crt",
+        "keyKey": "tls.key",
+        "keyPasswordKey": "key-password",
+    }
+    given = helm.render(values).one("TriggerAuthentication")["spec"]["secretTargetRef"]
+    assert {each["parameter"]: each["key"] for each in given} == {
+        "username": "username",
+        "password": "password",
+        "ca": "ca.crt",
+        "cert": "tls.crt",
+        "key": "tls.key",
+        "keyPassword": "key-password",
+    }
+
+
 def slo_query(rendered: Rendered) -> str:
     triggers = rendered.one("ScaledObject")["spec"]["triggers"]
     (trigger,) = [t for t in triggers if t["name"] == "cards-slo"]
