@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from inferstream.errors import ContractMismatch, LoginRefused, Unavailable
 from inferstream.kafka import records  # noqa: F401 - what a fetch brings is read by it
-from inferstream.kafka.access.credentials import certificates, files_of, word
+from inferstream.kafka.access.credentials import certificates, credential, files_of
 from inferstream.kafka.access.entrance import Heard, listening, refusal
 from inferstream.kafka.access.tokens import tokens
 from inferstream.kafka.codes import AUTHORIZATION, FencedInstanceId
@@ -42,8 +42,8 @@ def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
             arguments["sasl_oauth_token_provider"] = tokens(settings, asyncio.get_running_loop())
         else:
             user = settings.sasl_username and SecretStr(settings.sasl_username)
-            arguments["sasl_plain_username"] = word("sasl_username_file", user, settings.sasl_username_file)
-            arguments["sasl_plain_password"] = word(
+            arguments["sasl_plain_username"] = credential("sasl_username_file", user, settings.sasl_username_file)
+            arguments["sasl_plain_password"] = credential(
                 "sasl_password_file", settings.sasl_password, settings.sasl_password_file
             )
     return arguments

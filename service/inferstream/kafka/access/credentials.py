@@ -58,7 +58,7 @@ class Certificates:
         return self._context
 
 
-class Word:
+class Credential:
     """The user or the password that the next connection gives. Raises SettingsError if there is none to begin with."""
 
     def __init__(self, name: str, value: SecretStr | None, file: Path | None) -> None:
@@ -104,9 +104,9 @@ def certificates(files: Files) -> Certificates:
 
 
 @cache
-def word(name: str, value: SecretStr | None, file: Path | None) -> Word:
+def credential(name: str, value: SecretStr | None, file: Path | None) -> Credential:
     """One for all clients, as `certificates`."""
-    follow(made := Word(name, value, file))
+    follow(made := Credential(name, value, file))
     return made
 
 

@@ -23,7 +23,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.admin import SaslAuthenticateRequest, SaslHandShakeRequest
 
-from inferstream.kafka.access.credentials import Certificates, Word
+from inferstream.kafka.access.credentials import Certificates, Credential
 from inferstream.kafka.codes import AUTHENTICATION
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def listening() -> Iterator[Heard]:
 async def enter(host: str, port: int, **options: Any) -> AIOKafkaConnection:
     """`aiokafka.conn.create_conn` with credentials that are read now. Raises KafkaError, OSError or TimeoutError."""
     for name in ("ssl_context", "sasl_plain_username", "sasl_plain_password"):
-        if isinstance(given := options.get(name), (Certificates, Word)):
+        if isinstance(given := options.get(name), (Certificates, Credential)):
             options[name] = given.current()
     protocol = options.get("security_protocol", "PLAINTEXT")
     try:

@@ -11,7 +11,7 @@ from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import AuthenticationFailedError
 
 from inferstream.errors import SettingsError
-from inferstream.kafka.access.credentials import follow, secret_in, word
+from inferstream.kafka.access.credentials import credential, follow, secret_in
 from inferstream.settings import KafkaSettings
 
 _KEEP_SHARE = 0.8  # of a token's life; the rest is for asking again when that fails
@@ -70,7 +70,9 @@ class AskedTokens:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._secret = word("oauth_client_secret_file", settings.oauth_client_secret, settings.oauth_client_secret_file)
+        self._secret = credential(
+            "oauth_client_secret_file", settings.oauth_client_secret, settings.oauth_client_secret_file
+        )
         self._asking = asyncio.Lock()
         self._token = ""
         self._renew_at = self._ends_at = float("-inf")

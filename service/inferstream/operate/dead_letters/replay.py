@@ -141,7 +141,7 @@ async def run_replay(settings: Settings, pipeline: str | None, wanted: Wanted, p
             if not plan.yes and not await _agreed(len(choice.going)):
                 print("nothing was sent", file=sys.stderr)
                 return 1
-            going = remembered(choice.going, progress)
+            going = rememberable(choice.going, progress)
             failed = await _Replay(settings, chosen, plan, progress, offsets).run(letters, wanted, going)
             if len(going) < len(choice.going):
                 raise SettingsError(f"{len(choice.going) - len(going)} were not sent: {TOO_SCATTERED}")
@@ -150,7 +150,7 @@ async def run_replay(settings: Settings, pipeline: str | None, wanted: Wanted, p
         await offsets.stop()
 
 
-def remembered(going: Mapping[Place, list[Place]], progress: Progress) -> dict[Place, list[Place]]:
+def rememberable(going: Mapping[Place, list[Place]], progress: Progress) -> dict[Place, list[Place]]:
     """The first of them, as many as can be remembered when they are sent: what cannot be must not go."""
     trial, places, fitting = progress.copy(), list(going), 0
     step = max(_CHUNK, len(places) // _MOST_CHECKS)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 
 from inferstream.errors import SettingsError
 from inferstream.kafka.access import credentials
-from inferstream.kafka.access.credentials import Certificates, Word, are_stale, certificates, files_of, word
+from inferstream.kafka.access.credentials import Certificates, Credential, are_stale, certificates, credential, files_of
 from inferstream.settings import KafkaSettings, pem
 
 AUTHORITY = trustme.CA()
@@ -185,7 +185,7 @@ def test_a_link_that_is_turned_is_a_change(tmp_path: Path) -> None:
 def test_a_password_is_read_for_each_connection(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("first\r\n")
-    password = Word("sasl_password_file", None, file)
+    password = Credential("sasl_password_file", None, file)
     assert password.current() == "first"
     file.write_text(" second ")
     assert password.current() == " second "
@@ -202,7 +202,7 @@ def test_without_a_password_nothing_begins(tmp_path: Path, content: bytes | None
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(SettingsError, match=r"kafka.sasl_password_file: .*password (cannot be read|is empty)"):
-        Word("sasl_password_file", None, file)
+        Credential("sasl_password_file", None, file)
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_files_of_no_use_are_seen_without_a_new_connection_and_told_once(
     secret = tmp_path / "secret"
     secret.write_text("one")
     certificates(files)
-    login = word("sasl_password", None, secret)
+    login = credential("sasl_password", None, secret)
     assert not are_stale()
     for file, usable in ((secret, b"two"), (tmp_path / "key.pem", KEY)):
         file.write_bytes(b"")

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from inferstream.kafka.access.credentials import Word
+from inferstream.kafka.access.credentials import Credential
 from inferstream.kafka.access.entrance import enter, listening, refusal
 
 
@@ -187,7 +187,7 @@ async def test_user_and_password_are_those_of_the_moment(tmp_path: Path) -> None
         user.write_text(f"user-{round_}")
         secret.write_text(f"word-{round_}")
         if round_ == "one":
-            given = {name: Word(name, None, file) for name, file in login.items()}
+            given = {name: Credential(name, None, file) for name, file in login.items()}
         async with door(keeper) as come_in:
             (await enter_as(come_in, **given)).close()
     assert [login.rpartition(b"\0user-")[2] for login in keeper.logins] == [b"one\0word-one", b"two\0word-two"]

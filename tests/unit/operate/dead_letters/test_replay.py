@@ -10,7 +10,7 @@ from inferstream.errors import Unavailable
 from inferstream.events.dead_letter import dead_letter_headers, replay_headers
 from inferstream.events.headers import Headers
 from inferstream.operate.dead_letters.letters import Letter, read_letter
-from inferstream.operate.dead_letters.replay import Choice, Place, Plan, _Replay, remembered
+from inferstream.operate.dead_letters.replay import Choice, Place, Plan, _Replay, rememberable
 from inferstream.operate.pipelines import choose
 from inferstream.operate.progress import Progress
 from inferstream.settings import Settings
@@ -96,7 +96,7 @@ def test_no_letter_goes_that_could_not_be_remembered() -> None:
     """One that is sent and not remembered is sent again by the next call."""
     progress = Progress({}, {0: 0})
     scattered = places(random.Random(1).sample(range(1, 100_000), 50_000))
-    going = remembered(scattered, progress)
+    going = rememberable(scattered, progress)
     assert 5_000 < len(going) < len(scattered)
     assert list(going) == list(scattered)[: len(going)]
     assert not any(place in progress for place in scattered), "it was only tried"
@@ -107,7 +107,7 @@ def test_no_letter_goes_that_could_not_be_remembered() -> None:
 
 @pytest.mark.parametrize("offsets", [range(100_000), range(1, 100_000, 2)], ids=["all", "every other"])
 def test_what_can_be_remembered_goes_as_a_whole(offsets: range) -> None:
-    assert len(remembered(places(list(offsets)), Progress({}, {0: 0}))) == len(offsets)
+    assert len(rememberable(places(list(offsets)), Progress({}, {0: 0}))) == len(offsets)
 
 
 class Sink:
