@@ -18,12 +18,13 @@ def local_up(
         Path | None, typer.Option(file_okay=False, exists=True, help="model repository instead of the shipped one")
     ] = None,
     settings: SettingsFile = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="run the models on an NVIDIA GPU of this machine")] = False,
     traces: Annotated[bool, typer.Option("--traces", help="start a collector of traces too")] = False,
 ) -> None:
     """Start broker and Triton in the background and create the topics of the pipelines in the settings."""
     from inferstream.operate.local import run_up
 
-    end(run_up(folder, kafka, models, settings, traces))
+    end(run_up(folder, kafka, models, settings, gpu, traces))
 
 
 @local_app.command("traces")

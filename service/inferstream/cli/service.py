@@ -55,6 +55,7 @@ def check(
 def demo(
     pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="example to run; a wrong name lists all")] = "fraud",
     kafka: KafkaKind = "embedded",
+    gpu: Annotated[bool, typer.Option("--gpu", help="run the models on an NVIDIA GPU of this machine")] = False,
     seconds: Annotated[
         int | None, typer.Option(min=1, max=3_600, help="how long events are sent; default: the example's")
     ] = None,
@@ -67,4 +68,4 @@ def demo(
     """Events of a pipeline through broker, service and Triton, live; ends by itself with a summary."""
     from inferstream.operate.demo.run import Wanted, run_demo
 
-    raise typer.Exit(run_demo(Wanted(pipeline, kafka, seconds, rate, seed, as_json)))
+    raise typer.Exit(run_demo(Wanted(pipeline, kafka, gpu, seconds, rate, seed, as_json)))

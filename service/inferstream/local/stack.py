@@ -56,6 +56,7 @@ class _State:
         self.ports: dict[str, int] = {}
         self.repository = ""
         self.models: list[str] = []
+        self.gpu = False
         self.region_prefix = ""
         self.processes: dict[str, Identity] = {}
 
@@ -178,9 +179,8 @@ class Stack:
         if part == "triton":
             listening = [ports["triton_http"], ports["triton_grpc"], ports["triton_metrics"]]
             traced = f"http://127.0.0.1:{ports['otlp_http']}/v1/traces" if "traces" in state.processes else None
-            return triton.launch(
-                Path(state.repository), listening, state.region_prefix, state.models, self._tell, traces_url=traced
-            )
+            place = Path(state.repository), listening, state.region_prefix
+            return triton.launch(*place, state.models, self._tell, traces_url=traced, gpu=state.gpu)
         if part == "traces":
             return collector_launch(ports["otlp_grpc"], ports["otlp_http"], state.folder / TRACES_FILE)
         if state.kafka == "apache":
@@ -207,13 +207,15 @@ def up(
     parts: Sequence[Part] = PARTS,
     model_repository: Path | None = None,
     models: Sequence[str] = (),
+    gpu: bool = False,
     keep: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Stack:
     """Start the stack and wait until every part is ready.
 
-    It ends with the calling process, however that ends, unless `keep`: then it runs on until `down(folder)`.
-    Raises LocalStackError if one runs in the folder already, or a part does not start.
+    It ends with the calling process, however that ends, unless `keep`: then it runs on until `down(folder)`. With
+    `gpu` Triton runs models on the GPU. Raises LocalStackError if one runs in the folder already, or a part does not
+    start.
     """
     tell = progress or (lambda text: None)
     folder = folder.resolve()
@@ -225,6 +227,7 @@ def up(
     state.ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
     state.repository = str((model_repository or shipped_models()).resolve())
     state.models = list(models)
+    state.gpu = gpu
     state.region_prefix = f"inferstream_{secrets.token_hex(6)}"
     stack = Stack(state, None if keep else _hire_janitor(state), tell)
     try:
@@ -237,10 +240,12 @@ def up(
     return stack
 
 
-def mend(folder: Path, *, kafka: KafkaKind, progress: Callable[[str], None] | None = None) -> Stack | None:
+def mend(
+    folder: Path, *, kafka: KafkaKind, gpu: bool = False, progress: Callable[[str], None] | None = None
+) -> Stack | None:
     """Start what has ended of a stack that runs in the folder, where it listened before; None if none runs.
 
-    Raises LocalStackError if it has another broker, or a part does not start.
+    Raises LocalStackError if it has another broker or models elsewhere, or a part does not start.
     """
     tell = progress or (lambda text: None)
     state = _State.load(folder.resolve())
@@ -248,6 +253,9 @@ def mend(folder: Path, *, kafka: KafkaKind, progress: Callable[[str], None] | No
         return None
     if state.kafka != kafka:
         raise LocalStackError(f"a stack with broker '{state.kafka}' runs in {folder}: `inferstream local down` ends it")
+    if state.gpu != gpu:
+        where = "on the GPU" if state.gpu else "on the CPU"
+        raise LocalStackError(f"a stack with its models {where} runs in {folder}: `inferstream local down` ends it")
     stack = Stack(state, None, tell)
     for part in ALL_PARTS:
         if part in state.processes and not is_alive(state.processes[part]):
@@ -294,10 +302,19 @@ def running(
     parts: Sequence[Part] = PARTS,
     models: Sequence[str] = (),
     model_repository: Path | None = None,
+    gpu: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[Stack]:
     """A stack for the length of a `with` block."""
-    stack = up(folder, kafka=kafka, parts=parts, models=models, model_repository=model_repository, progress=progress)
+    stack = up(
+        folder,
+        kafka=kafka,
+        parts=parts,
+        models=models,
+        model_repository=model_repository,
+        gpu=gpu,
+        progress=progress,
+    )
     try:
         yield stack
     finally:

@@ -3,6 +3,7 @@
 The wheel's server is old: it is for trying and testing, never for an image.
 """
 
+import ctypes
 import hashlib
 import os
 import platform
@@ -22,6 +23,7 @@ from inferstream.local.process import LocalStackError
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Triton's Python backend keeps its regions
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _TRACING = ("--trace-config=mode=opentelemetry", "--trace-config=level=TIMESTAMPS", "--trace-config=rate=0")
+_GPU_CONFIGURATION = "python-gpu"  # of models.repository
 _BACKEND_FILES = ("libtriton_python.so", "triton_python_backend_utils.py")
 
 
@@ -32,15 +34,19 @@ def launch(
     models: Sequence[str],
     tell: Callable[[str], None],
     traces_url: str | None = None,
+    gpu: bool = False,
 ) -> Launch:
     """How to start Triton on ports (HTTP, gRPC, metrics) with these models of the repository (none named: all).
 
-    With `traces_url` it sends its own spans of the calls that carry a trace context there, and of no others.
+    With `traces_url` it sends its own spans of the calls that carry a trace context there, and of no others. With
+    `gpu` models run on the GPU, those that have a configuration for it.
     """
     library = _check_machine()
-    lock = _lock()
+    if gpu:
+        _check_gpu()
+    lock = _lock("local-triton-gpu.txt" if gpu else "local-triton.txt")
     digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    home = build_once(cache_folder() / f"triton-{digest}", lambda target: _install(target, lock, tell))
+    home = build_once(cache_folder() / f"triton-{digest}", lambda target: _install(target, lock, gpu, tell))
     site = home / "lib" / f"python{_PYTHON}" / "site-packages"
     http, grpc, metrics = ports
     command = [
@@ -50,6 +56,7 @@ def launch(
         f"--backend-config=python,shm-region-prefix-name={region_prefix}",
         "--model-control-mode=explicit",
         *(f"--load-model={model}" for model in models or ["*"]),
+        *([f"--model-config-name={_GPU_CONFIGURATION}"] if gpu else ()),
         "--strict-readiness=true",
         "--exit-timeout-secs=3",
         *(f"--{kind}-address=127.0.0.1" for kind in ("http", "grpc", "metrics")),
@@ -63,7 +70,8 @@ def launch(
         **{name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")},
         # The backend's helper process finds its packages through the first python on PATH, by no other way.
         "PATH": f"{home / 'bin'}:{os.environ.get('PATH', '')}",
-        "LD_LIBRARY_PATH": f"{site / 'nvidia_pytriton.libs'}:{library}",
+        # What was there may be where the GPU's driver is.
+        "LD_LIBRARY_PATH": f"{site / 'nvidia_pytriton.libs'}:{library}:{os.environ.get('LD_LIBRARY_PATH', '')}",
         "OMP_NUM_THREADS": "1",
         "ORT_DISABLE_TELEMETRY": "1",  # its models' ONNX Runtime would tell its maker of them
     }
@@ -93,18 +101,29 @@ def _check_machine() -> Path:
     return library
 
 
-def _lock() -> Path:
+def _check_gpu() -> None:
+    """Raises if the driver sees no GPU."""
+    count = ctypes.c_int()
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        raise LocalStackError("--gpu needs NVIDIA's driver, and libcuda.so.1 is not here: leave --gpu out") from None
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
+        raise LocalStackError("--gpu needs a GPU, and NVIDIA's driver sees none: `nvidia-smi` says more")
+
+
+def _lock(name: str) -> Path:
     """The lock beside us in an installation, or of the checkout."""
     here = Path(__file__).parent
-    for place in (here / "locks" / "local-triton.txt", here.parents[1] / "locks" / "local-triton.txt"):
+    for place in (here / "locks" / name, here.parents[1] / "locks" / name):
         if place.is_file():
             return place
-    raise LocalStackError("local-triton.txt is missing from this installation: install inferstream anew")
+    raise LocalStackError(f"{name} is missing from this installation: install inferstream anew")
 
 
-def _install(target: Path, lock: Path, tell: Callable[[str], None]) -> None:
+def _install(target: Path, lock: Path, gpu: bool, tell: Callable[[str], None]) -> None:
     """An environment of its own, since its numpy is not ours; and the backend laid out as the server wants it."""
-    tell("installing the local Triton (once, about 450 MB)")
+    tell(f"installing the local Triton{' for GPUs' if gpu else ''} (once, about {'3 GB' if gpu else '450 MB'})")
     for command in (
         [sys.executable, "-m", "venv", str(target)],
         [

@@ -130,7 +130,8 @@ def results(
     """Measure every model of a family, in the process and on the local Triton, and write the tables; minutes."""
     family = _family(name)
     _needs_torch()
-    from inferstream.models.results import measure, with_section
+    from inferstream.models.results import measure
+    from inferstream.models.tables import with_section
 
     with TemporaryDirectory() as scratch:
         if repository is None:
@@ -138,6 +139,27 @@ def results(
             build(name, repository, everything=True)
         section = measure(family, repository, _tell)
     out.write_text(with_section(out.read_text() if out.is_file() else "", name, section))
+    _tell(f"written to {out}")
+
+
+@app.command()
+def gpu(
+    names: Annotated[list[str], typer.Argument(help="families; `list` shows them")],
+    out: Annotated[Path, typer.Option(help="file to write; the other sections in it stay")] = _RESULTS,
+    repository: Annotated[Path, typer.Option(help="model repository to look in")] = _SHIPPED,
+) -> None:
+    """Measure models on this machine's GPU beside its CPU, through the local Triton, and write the tables."""
+    from inferstream.models.gpu import HEAD, measure
+    from inferstream.models.tables import with_section
+
+    parts = []
+    for family in map(_family, names):
+        models = [model for model in family.recipe.models if (repository / model / "1" / "model.onnx").is_file()]
+        if family.stepwise is not None or not models:
+            raise DataError(f"{repository} holds no model of '{family.recipe.name}' that has a configuration for a GPU")
+        parts.append(measure(family, repository, models, _tell))
+    section = "\n".join(["## gpu\n", HEAD, *parts])
+    out.write_text(with_section(out.read_text() if out.is_file() else "", "gpu", section))
     _tell(f"written to {out}")
 
 

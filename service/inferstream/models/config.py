@@ -24,9 +24,9 @@ class Served:
     """It answers a request with many responses."""
 
 
-def python(model: Served) -> Any:
+def python(model: Served, kind: Kind = "KIND_CPU") -> Any:
     """For the Python backend, where our `model.py` runs ONNX Runtime."""
-    return _on_backend(model, "python", "KIND_CPU")
+    return _on_backend(model, "python", kind)
 
 
 def streaming(model: Served) -> Any:

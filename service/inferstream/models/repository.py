@@ -13,9 +13,12 @@ from inferstream.models.config import Served
 
 _SERVING = Path(__file__).parent / "serving" / "model.py"
 _STREAMING = _SERVING.with_name("generation.py")
-_LOCAL = """Without an option Triton takes config.pbtxt: its Python backend, with ONNX Runtime in it.
+PYTHON_GPU = "python-gpu"
+"""Name of the configuration for the Python backend on a GPU, by --model-config-name."""
+_LOCAL = f"""Without an option Triton takes config.pbtxt: its Python backend, with ONNX Runtime in it, on the CPU.
+--model-config-name={PYTHON_GPU} is the same on a GPU, where the ONNX Runtime in it is onnxruntime-gpu.
 A full Triton image has an ONNX Runtime of its own, which is quicker and knows GPUs: start it with
---model-config-name=cpu or --model-config-name=gpu, which stand for the files in configs/."""
+--model-config-name=cpu or --model-config-name=gpu. The names stand for the files in configs/."""
 _ENSEMBLE = "Gives the tensors of the forest the names the task wants."
 
 
@@ -55,6 +58,7 @@ def _write_local(folder: Path, model: Served, files: Mapping[str, Path]) -> None
     shutil.copyfile(files["model.onnx"], folder / "1" / "model.onnx")
     shutil.copyfile(_SERVING, folder / "1" / "model.py")
     _write(folder / "config.pbtxt", config.python(model), _LOCAL)
+    _write(folder / "configs" / f"{PYTHON_GPU}.pbtxt", config.python(model, "KIND_GPU"))
     _write(folder / "configs" / "cpu.pbtxt", config.onnxruntime(model, "KIND_CPU"))
     _write(folder / "configs" / "gpu.pbtxt", config.onnxruntime(model, "KIND_GPU"))
 

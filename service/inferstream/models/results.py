@@ -1,7 +1,6 @@
 """The report of a family's models: accuracy, size and speed, in the process and on the local Triton. One command."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,25 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from inferstream.models import evaluate, metrics, serve
-from inferstream.models.evaluate import BATCHES, batches, outputs
+from inferstream.models.evaluate import batches, outputs
 from inferstream.models.family import Dataset, Family, Report, Split, Tell
 from inferstream.models.recipes import Calibrate, Distill, Limit, Train, shortfalls
+from inferstream.models.tables import latencies, table
 from inferstream.models.train import distill, predict, train
 
 _SEEDS = (0, 1, 2)
-_HEAD = """# Models: what they are worth
-
-Written by `python -m inferstream.models results FAMILY`. Accuracy is on data that no model has seen; a rebuild gives
-the same. Times are of one run, on a machine that may have been busy: compare them with each other only. What is wanted
-of a model's speed is a target, what it may lose is a limit that the build holds it to.
-"""
-
-
-def with_section(text: str, family: str, section: str) -> str:
-    """A report with a family's section put in or in place of the one before."""
-    _, *sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
-    by_family = {old.split()[1]: old.rstrip() + "\n" for old in sections} | {family: section.rstrip() + "\n"}
-    return "\n".join([_HEAD, *by_family.values()])
 
 
 def measure(family: Family, repository: Path, tell: Tell) -> str:
@@ -36,7 +23,7 @@ def measure(family: Family, repository: Path, tell: Tell) -> str:
         reports = {name: _provenance(repository, name)["test"] for name in family.recipe.models}
         figures = [[name, *(report[f] for f in family.figures)] for name, report in reports.items()]
         head = f"## {family.recipe.name}\n\n{family.about}\n\n### Accuracy and size\n\n"
-        return head + _table(["model", *family.figures.values()], figures) + family.stepwise.results(repository, tell)
+        return head + table(["model", *family.figures.values()], figures) + family.stepwise.results(repository, tell)
     models, split = family.recipe.models, family.simulated(tell)
     files = {name: repository / name / "1" / "model.onnx" for name in models}
     reports = {name: _provenance(repository, name)["test"] for name in models}
@@ -47,17 +34,17 @@ def measure(family: Family, repository: Path, tell: Tell) -> str:
     parts = [
         f"## {family.recipe.name}\n\n{family.about}\n",
         "### Accuracy and size\n",
-        _table(
+        table(
             ["model", *family.figures.values()],
             [[name, *(reports[name][f] for f in family.figures)] for name in models],
         ),
         "### In the process\n\nONNX Runtime on one thread; p50 / p99 in microseconds by rows of a call.\n",
-        _table(
+        table(
             ["model", f"rows/s at {most:,}", *map(str, batches(most))],
-            [[name, f"{inside[name]['rows_per_second']:,.0f}", *_latencies(inside[name])] for name in models],
+            [[name, f"{inside[name]['rows_per_second']:,.0f}", *latencies(inside[name])] for name in models],
         ),
         "### Through Triton\n\nThe local stack, one call at a time, the service's client; p50 / p99 in microseconds.\n",
-        _table(["model", *map(str, batches(most))], [[name, *_latencies(through[name])] for name in models]),
+        table(["model", *map(str, batches(most))], [[name, *latencies(through[name])] for name in models]),
         *_comparisons(family, reports, inside),
         *_distillation(family, split, files, tell),
         *_calibration(family, repository, files, split.test),
@@ -106,7 +93,7 @@ def _distillation(family: Family, split: Split, files: Mapping[str, Path], tell:
             gains.append(found[1]["average_precision"] - found[0]["average_precision"])
         verdicts.append(_verdict(step.makes, gains))
     head = ["student", "seed", "AUC alone", "AUC distilled", "average precision alone", "average precision distilled"]
-    return ["\n### Distillation\n", _table(head, rows) + "\n".join(verdicts) + "\n"] if steps else []
+    return ["\n### Distillation\n", table(head, rows) + "\n".join(verdicts) + "\n"] if steps else []
 
 
 def _verdict(name: str, gains: Sequence[float]) -> str:
@@ -129,23 +116,13 @@ def _calibration(family: Family, repository: Path, files: Mapping[str, Path], te
         )
         bins = metrics.reliability(outputs(files[name], test.inputs)[:, 0], test.targets[:, 0] > 0)
         rows = [[b.rows, f"{b.stated:.4f}", f"{b.true:.4f}"] for b in bins]
-        parts.append(_table(["rows", "mean probability", "share of positives"], rows))
+        parts.append(table(["rows", "mean probability", "share of positives"], rows))
     return parts
 
 
 def _provenance(repository: Path, name: str) -> dict[str, Report]:
     document: dict[str, Report] = json.loads((repository / name / "PROVENANCE.json").read_text())
     return document
-
-
-def _latencies(report: Report) -> list[str]:
-    timed = [rows for rows in BATCHES if f"p50_us_{rows}" in report]
-    return [f"{report[f'p50_us_{rows}']:.0f} / {report[f'p99_us_{rows}']:.0f}" for rows in timed]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
 
 
 def _quiet(epoch: int, epochs: int, loss: float) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,20 +31,27 @@ async def _timings(family: Family, url: str, models: Sequence[str], inputs: Arra
     settings = TritonSettings(url=url)
     server = TritonServer(url, settings)
     task = family.task()
-    served = {name: TritonModel(server, name, "", task, settings) for name in models}
+    found = await timed(family, {name: TritonModel(server, name, "", task, settings) for name in models}, inputs)
+    await server.stop()
+    return found
+
+
+async def timed(
+    family: Family, models: Mapping[str, TritonModel], inputs: Array, calls: int = _CALLS
+) -> dict[str, Report]:
+    """The same, of models that are served. They take turns: a busy moment of the machine falls on all of them."""
     sizes = batches(family.max_batch_size)
     took: dict[tuple[str, int], list[float]] = {}
     for _ in range(_ROUNDS):
-        for name, model in served.items():
+        for name, model in models.items():
             for rows in sizes:
-                took.setdefault((name, rows), []).extend(await _calls(model, family.input, inputs[:rows]))
-    await server.stop()
+                took.setdefault((name, rows), []).extend(await _calls(model, family.input, inputs[:rows], calls))
     return {name: _report({rows: took[name, rows] for rows in sizes}) for name in models}
 
 
-async def _calls(model: TritonModel, name: str, inputs: Array) -> list[float]:
+async def _calls(model: TritonModel, name: str, inputs: Array, calls: int) -> list[float]:
     took = []
-    for _ in range(_CALLS):
+    for _ in range(calls):
         started = time.perf_counter()
         await model.infer({name: inputs}, _TIMEOUT_SECONDS)
         took.append(time.perf_counter() - started)

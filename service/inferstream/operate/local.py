@@ -22,12 +22,16 @@ async def create_topics(settings: Settings) -> None:
         await admin.create_topics(topics)
 
 
-async def run_up(folder: Path, kafka: local.KafkaKind, models: Path | None, settings: Path | None, traces: bool) -> int:
+async def run_up(
+    folder: Path, kafka: local.KafkaKind, models: Path | None, settings: Path | None, gpu: bool, traces: bool
+) -> int:
     """Start, or start again what has ended, create topics, say how to go on."""
     load(settings)  # a mistake in the settings is told before anything starts
-    mended = local.mend(folder, kafka=kafka, progress=_tell)
+    mended = local.mend(folder, kafka=kafka, gpu=gpu, progress=_tell)
     parts = local.ALL_PARTS if traces else local.PARTS
-    stack = mended or local.up(folder, kafka=kafka, parts=parts, keep=True, model_repository=models, progress=_tell)
+    stack = mended or local.up(
+        folder, kafka=kafka, parts=parts, keep=True, model_repository=models, gpu=gpu, progress=_tell
+    )
     environ = environment(stack.endpoints)
     try:
         await create_topics(load(settings, {**os.environ, **environ}))

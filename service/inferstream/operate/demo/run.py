@@ -35,6 +35,7 @@ class Wanted(NamedTuple):
 
     pipeline: str
     kafka: local.KafkaKind
+    gpu: bool
     seconds: int | None
     rate: float | None
     seed: int
@@ -49,7 +50,9 @@ def run_demo(wanted: Wanted) -> int:
     show_of(choose(plan, None).task)  # what has none is told before anything starts
     with (
         tempfile.TemporaryDirectory(prefix="inferstream-demo-") as folder,
-        local.running(Path(folder), kafka=wanted.kafka, models=models_of(plan), progress=view.say) as stack,
+        local.running(
+            Path(folder), kafka=wanted.kafka, models=models_of(plan), gpu=wanted.gpu, progress=view.say
+        ) as stack,
     ):
         environ = environment(stack.endpoints)
         service = Service(file, environ, Path(folder) / "logs" / "service.log")
