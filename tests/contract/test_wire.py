@@ -69,6 +69,7 @@ class Model:
     def __init__(self, is_ready: bool = True, fails: Cause | None = None) -> None:
         self.is_ready = is_ready
         self.instances = 1
+        self.max_batch_size = 0
         self._fails = fails
 
     @property

@@ -87,13 +87,13 @@ async def test_a_good_one_is_fine_and_its_capacity_is_said(server: local.Stack, 
 async def test_what_makes_calls_wait_is_named_with_what_to_do(server: local.Stack, tmp_path: Path) -> None:
     found = await found_of(server, tmp_path, "waits")
     failed = " | ".join(finding.detail for finding in found if finding.level == "fail")
-    assert "takes 8 rows at most, pipelines.waits.batching.max_batch_size is 256" in failed
     assert (
         "max_queue_delay_microseconds lets a call wait up to 30 ms for others, 60% of the deadline of 50 ms" in failed
     )
     assert "default_queue_policy.max_queue_size: with any of them" in failed
     warned = " | ".join(finding.detail for finding in found if finding.level == "warn")
     assert "preferred_batch_size [4] has no use" in warned
+    assert "takes 8 rows at most" in warned
     assert "no model_warmup" in warned
 
 

@@ -42,6 +42,11 @@ class Student:
         return 1
 
     @property
+    def max_batch_size(self) -> int:
+        """Any number."""
+        return 0
+
+    @property
     def url(self) -> str:
         """In the process."""
         return ""

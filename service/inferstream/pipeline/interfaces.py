@@ -171,6 +171,10 @@ class Model(Protocol):
         """Batches it computes at once."""
 
     @property
+    def max_batch_size(self) -> int:
+        """Rows of a call at most; 0: any number, or not known yet."""
+
+    @property
     def url(self) -> str:
         """Where it is, as host:port; empty in the process."""
 

@@ -48,7 +48,7 @@ class Second:
     def next(self, now: float, reserve: Reserve) -> Plan[Waiting]:
         """As `Batcher.next`."""
         for number, model in enumerate(self.models):
-            self._batcher.set_up(number, model.is_ready, model.instances)
+            self._batcher.set_up(number, model.is_ready, model.instances, model.max_batch_size)
         self._batcher.keep(reserve.emit, reserve.fallback)
         return self._batcher.next(now)
 

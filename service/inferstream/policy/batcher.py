@@ -90,6 +90,7 @@ class Batcher(Generic[E]):
         self._queues = {c.name: _Queue[E](c) for c in classes}
         self._order = sorted(self._queues.values(), key=lambda queue: not queue.is_scored_late)
         self._endpoints = [Instances(latency, n, limits.ahead) for n in instances]
+        self._max_rows = limits.max_rows
         self._waiting = 0
         self._numbers = 0
         self._probed_at = self._sent_at = float("-inf")
@@ -120,20 +121,28 @@ class Batcher(Generic[E]):
         What waits here has cooled down in the processor's caches when its turn comes, and fills memory. A model that
         does not get on is no reason to wait: then others may have to answer.
         """
-        full = sum(len(endpoint) for endpoint in self._endpoints if endpoint.is_up) * self._limits.max_rows
+        full = sum(len(endpoint) for endpoint in self._endpoints if endpoint.is_up) * self._max_rows
         if not full or self._waiting < _SUPPLY_CALLS * full:
             return False
         harmless = _SUPPLY_SHARE * min(queue.slo_seconds for queue in self._order)
-        clears_in = self._waiting / full * self._latency.estimate(self._limits.max_rows)
+        clears_in = self._waiting / full * self._latency.estimate(self._max_rows)
         return clears_in < harmless and now - self._sent_at < harmless
 
     def keep(self, reserve: float, fallback: float) -> None:
         """Seconds kept of every budget: for an outcome to be acknowledged, and for the chain to answer a batch."""
         self._reserve, self._fallback = reserve, fallback
 
-    def set_up(self, endpoint: int, is_up: bool, instances: int | None = None) -> None:
-        """An endpoint went away or came back, with so many instances of the model."""
-        self._endpoints[endpoint].set_up(is_up, instances)
+    def set_up(self, endpoint: int, is_up: bool, instances: int | None = None, max_rows: int = 0) -> None:
+        """An endpoint went away or came back, with so many instances of the model, which takes so many rows at most.
+
+        0: any number. Calls are kept to what every endpoint takes, since a failed one is made again at another.
+        """
+        one = self._endpoints[endpoint]
+        one.set_up(is_up, instances)
+        if max_rows != one.max_rows:
+            one.max_rows = max_rows
+            most = (each.max_rows for each in self._endpoints if each.max_rows)
+            self._max_rows = min([self._limits.max_rows, *most])
 
     def add(self, events: Iterable[E]) -> None:
         """Events join the queue of their class, by deadline; among equal ones in the order given."""
@@ -238,7 +247,7 @@ class Batcher(Generic[E]):
         """Rows per call at full load: an event that just missed one call must make the next."""
         budget = slo_seconds - self._limits.overhead / 2 - self._after()
         rows = self._latency.most_rows(self._latency.safety * budget / (1 + 1 / backends))
-        return min(max(1, rows), self._limits.max_rows)
+        return min(max(1, rows), self._max_rows)
 
     def _take(self, start: float, backends: int) -> list[E]:
         """As many as the earliest of them allows: first the reserved shares, then by deadline."""
@@ -247,7 +256,7 @@ class Batcher(Generic[E]):
             rows = self._latency.most_rows(min(heads) - start - self._after())
         else:  # all are late: only what comes meanwhile has a deadline to keep
             rows = min(self._target(q.slo_seconds, backends) for q in self._order)
-        size = max(1, min(self._limits.max_rows, self._waiting, rows))
+        size = max(1, min(self._max_rows, self._waiting, rows))
         if len(self._order) == 1:
             queue = self._order[0].events
             taken = [queue.popleft() for _ in range(size)]

@@ -29,6 +29,8 @@ class Instances:
         self._instances = [_Instance(latency) for _ in range(instances)]
         self.is_up = True
         self.in_flight = 0
+        self.max_rows = 0
+        """Of a call at most; 0: any number."""
 
     @property
     def has_room(self) -> bool:

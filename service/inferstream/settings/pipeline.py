@@ -14,7 +14,10 @@ class BatchingSettings(Tree):
     """How events share a call to the model. The defaults suit; a user sets `slo_ms` and nothing else."""
 
     max_batch_size: int = Field(
-        256, ge=1, le=65_536, description="most rows in one call; at most the model's own limit"
+        256,
+        ge=1,
+        le=65_536,
+        description="most rows in one call; less where the model on Triton takes fewer",
     )
     max_queued: int = Field(8_192, ge=1, description="events held in memory; above it no more are taken from Kafka")
     max_streams: int = Field(

@@ -56,9 +56,9 @@ def _size(config: Any, use: Use) -> Iterator[Advice]:
     most = config.max_batch_size
     if 0 < most < use.max_batch_size and not use.streams:
         yield Advice(
-            "fail",
-            f"takes {most} rows at most, pipelines.{use.pipeline}.batching.max_batch_size is {use.max_batch_size}: "
-            "lower it, or raise the model's",
+            "warn",
+            f"takes {most} rows at most, and calls have no more, "
+            f"though pipelines.{use.pipeline}.batching.max_batch_size is {use.max_batch_size}",
         )
 
 

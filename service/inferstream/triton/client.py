@@ -58,6 +58,7 @@ class TritonModel:
         self.config: Any = None
         """The model's configuration as the server has it; None until it was asked."""
         self.max_batch_size = 0
+        """See `Model`; known once it was compared."""
         self._instances = 1
         self.when_ready: Callable[[bool], None] = lambda ready: None
         self._answerer = Answerer("model", name, version)

@@ -15,7 +15,7 @@ from tests.helm.rolling.stage import Stage
 from tests.integration.secured import USER
 
 _ON_THE_WAY_MS = 100.0
-_BEFORE_SECONDS = 10.0
+_BEFORE_SECONDS = 10.0  # more than the warm-up
 SILENCE_SECONDS, IN_TIME = 5.0, 0.999
 
 

@@ -230,6 +230,27 @@ def test_more_instances_are_used_once_they_are_known() -> None:
     assert waiting.in_flight == 2
 
 
+@pytest.mark.parametrize(
+    ("learned", "rows"), [([(0, 0), (1, 8)], 8), ([(0, 16), (1, 8)], 8), ([(1, 1_024)], 64), ([(1, 8), (1, 0)], 64)]
+)
+def test_calls_have_no_more_rows_than_every_model_that_answers_takes(learned: list[tuple[int, int]], rows: int) -> None:
+    """The number is learned from the servers, whose models may differ; 0 is any number."""
+    waiting = batcher(instances=(1, 1), max_rows=64)
+    for endpoint, most in learned:
+        waiting.set_up(endpoint, True, 1, most)
+    waiting.add(items(200, 1.0))
+    assert len(sent(waiting.next(0.0)).events) == rows
+
+
+def test_what_would_be_late_is_judged_by_calls_as_large_as_the_model_takes() -> None:
+    """In calls of 4 the queue's head makes it, in one of 64 it would not."""
+    waiting = batcher(max_rows=64)
+    waiting.set_up(0, True, 1, 4)
+    waiting.add(items(64, 0.0145))
+    plan = waiting.next(0.0)
+    assert (len(sent(plan).events), plan.missed) == (4, [])
+
+
 def test_a_backend_that_seems_too_slow_is_tried_now_and_then() -> None:
     """One event in 0.2 s goes to the model all the same; once it is answered the next follows at once."""
     waiting = batcher(alpha=1.0)

@@ -61,7 +61,7 @@ class Canary:
     def next(self, now: float, reserve: Reserve) -> Plan[Event]:
         """As `Batcher.next`; what is missed is the model's."""
         for number, model in enumerate(self.models):
-            self._batcher.set_up(number, model.is_ready, model.instances)
+            self._batcher.set_up(number, model.is_ready, model.instances, model.max_batch_size)
         self._batcher.keep(reserve.emit, reserve.fallback)
         plan = self._batcher.next(now)
         if plan.missed:

@@ -87,8 +87,10 @@ class Shadow:
         takes = self._to.split.takes
         rows = [n for n, e in enumerate(answer.events) if e.verdict is None and takes(key_of(self._route, e))]
         now = self._clock.monotonic()
-        for begin in range(0, len(rows), _MOST_ROWS):
-            part = rows[begin : begin + _MOST_ROWS]
+        most = min((m.max_batch_size for m in self._models if m.max_batch_size), default=_MOST_ROWS)
+        most = min(most, _MOST_ROWS)
+        for begin in range(0, len(rows), most):
+            part = rows[begin : begin + most]
             if self._rows + len(part) > _MOST_WAITING:
                 self._counts("dropped").add(len(rows) - begin)
                 return
