@@ -20,7 +20,7 @@ CHART = Path(__file__).parent / "inferstream"
 _SCHEMA = "values.schema.json"
 _ANSWERED, _SCORED = 0.987654, 0.876543  # objectives whose digits appear nowhere else
 _LABEL, _VALUE = "chart_label", "chart-value"
-_PIPELINE, _SLO_MS = "chart-pipeline", 61_728_394.5
+_PIPELINE, _SLO_MS = "chart-pipeline", 61_728_394
 _PLACES = {
     f"{1 - _ANSWERED:.9g}": "@ANSWERED_BUDGET@",
     f"{100 * (1 - _ANSWERED):.4g}%": "@ANSWERED_PERCENT@",

@@ -198,7 +198,7 @@ class App:
     def _asked(self) -> dict[str, Collection[tuple[str, str]]]:
         """Name and version of each pipeline's models; the one that answers in any, since it may be switched."""
         found = {name: models_on_triton(self._settings, name, task) for name, task in self._tasks.items()}
-        return {name: [*{**asked, "model": (asked["model"][0], "")}.values()] for name, asked in found.items()}
+        return {name: {*{**asked, "model": (asked["model"][0], "")}.values()} for name, asked in found.items()}
 
     def _producer_replaced(self, reason: str) -> None:
         self._signals.producers_replaced.cell(reason).add()

@@ -35,6 +35,8 @@ class Phase(NamedTuple):
     gauges: Mapping[str, float] = {}
     lost_a_second: float = 0.0
     is_gone: bool = False
+    lacks: str = ""
+    """A gauge that nobody shows."""
 
 
 HEALTHY = Phase(180)
@@ -113,7 +115,7 @@ def series(phases: Sequence[Phase], scrape_seconds: int) -> dict[str, str]:
         short = name.partition("{")[0].removeprefix("inferstream_")
         key = next((key for p in phases for key in p.gauges if key in (short, f"{short}.{_side(name)}")), short)
         found[name] = " ".join(
-            _gone(n) if p.is_gone else f"{p.gauges.get(key, ordinary):g}x{n - 1}"
+            _gone(n) if p.is_gone or p.lacks == short else f"{p.gauges.get(key, ordinary):g}x{n - 1}"
             for p, n in _samples(phases, scrape_seconds)
         )
     return found

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.slo.series import HEALTHY, Phase, Question, ask
 
-from inferstream.operate.monitoring.alerts import alerts
+from inferstream.operate.monitoring.alerts import alerts, narrowed
 from inferstream.settings import Settings, load
 
 pytestmark = pytest.mark.timeout(1_200)  # the first one may have to make promtool
@@ -34,6 +34,7 @@ def settings() -> Settings:
         (Phase(10, rate=0, gauges={"lag_seconds": 5.0}), "InferstreamSilent", 3),
         (Phase(10, is_gone=True), "InferstreamAbsent", 3),
         (Phase(10, gauges={"assigned_partitions": 0.0}), "InferstreamWithoutPartitions", 6),
+        (Phase(10, lacks="assigned_partitions"), "InferstreamWithoutPartitions", 6),
         (Phase(10, lost_a_second=0.5), "InferstreamLosesOffsets", 2),
         (Phase(10, gauges={"quarantined_partitions": 1.0}), "InferstreamQuarantines", 2),
         (Phase(10, gauges={"model_ready": 0.0}), "InferstreamModelDown", 3),
@@ -112,3 +113,18 @@ def test_releases_in_one_prometheus_neither_hide_nor_page_each_other(
     at = BEGINS + within_minutes
     assert ask(promtool, tmp_path, settings, sick, [Question(at, alert, True)], neighbour=well) == ""
     assert ask(promtool, tmp_path, settings, well, [Question(at, "", False)], neighbour=sick) == ""
+
+
+def test_a_low_objective_is_no_reason_not_to_page(promtool: Path, tmp_path: Path) -> None:
+    """Of a tenth of all events 14.4 times is more than there are."""
+    generous = load(environ={"INFERSTREAM__SLO__OBJECTIVE": "0.9"})
+    questions = [Question(BEGINS + 40, PAGE, True)]
+    assert ask(promtool, tmp_path, generous, [HEALTHY, Phase(60, not_answered=1.0)], questions) == ""
+
+
+def test_a_release_is_chosen_by_its_series_and_not_within_their_labels() -> None:
+    expression = 'rate(inferstream_lag_seconds{pipeline="inferstream_fraud"}[2m]) > inferstream:slo_valid:increase5m'
+    assert narrowed(expression, {"namespace": "prod"}) == (
+        'rate(inferstream_lag_seconds{namespace="prod",pipeline="inferstream_fraud"}[2m])'
+        ' > inferstream:slo_valid:increase5m{namespace="prod"}'
+    )

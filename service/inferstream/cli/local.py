@@ -50,7 +50,7 @@ def local_status(folder: Folder = _FOLDER) -> None:
 @local_app.command("down")
 def local_down(
     folder: Folder = _FOLDER,
-    remove: Annotated[bool, typer.Option(help="remove the folder with data and logs too")] = False,
+    remove: Annotated[bool, typer.Option(help="remove what it left: data, logs, traces")] = False,
 ) -> None:
     """End what runs."""
     from inferstream.operate.local import run_down

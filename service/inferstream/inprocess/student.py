@@ -2,6 +2,7 @@
 
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -9,7 +10,11 @@ import onnxruntime
 from inferstream.errors import ContractMismatch, ModelError, SettingsError
 from inferstream.events.outcome import Answerer, Cause
 from inferstream.pipeline.interfaces import Prediction
-from inferstream.tasks import Task, Tensors
+from inferstream.tasks import Task, Tensors, TensorSpec
+from inferstream.tasks.task import fits
+
+_TYPES = {"FP16": "float16", "FP32": "float", "FP64": "double", "BYTES": "string"}
+"""ONNX Runtime's names where they are not Triton's in small letters."""
 
 
 class Student:
@@ -27,6 +32,7 @@ class Student:
             raise
         except Exception as error:  # onnxruntime raises its own kinds, all without a common base
             raise SettingsError(f"student '{name}' is not a model ONNX Runtime can load: {error}") from None
+        self._outputs = task.outputs
         self._names = [spec.name for spec in task.outputs]
         self._answerer = Answerer("student", Path(name).stem, "1")
         self._compare(name, task)
@@ -57,6 +63,11 @@ class Student:
             outputs = self._session.run(self._names, dict(tensors))
         except Exception as error:  # see above
             raise ModelError(Cause.MODEL_ERROR, f"student: {type(error).__name__}") from None
+        rows = len(next(iter(tensors.values())))
+        for spec, output in zip(self._outputs, outputs, strict=True):
+            if output.shape[:1] != (rows,) or not fits(output.shape[1:], spec.shape):
+                what = f"output '{spec.name}' has shape {list(output.shape)} for {rows} rows"
+                raise ModelError(Cause.MODEL_GARBAGE, f"student: {what}")
         if not all(np.isfinite(o).all() for o in outputs if o.dtype.kind == "f"):
             raise ModelError(Cause.MODEL_GARBAGE, "student: an output is not finite")
         return Prediction(dict(zip(self._names, outputs, strict=True)), self._answerer)
@@ -72,6 +83,23 @@ class Student:
                 f"student '{name}' does not fit the task: it has inputs {sorted(has[0])} and outputs {sorted(has[1])}, "
                 f"the task {sorted(wants[0])} and {sorted(wants[1])}"
             )
+        there = {tensor.name: tensor for tensor in (*self._session.get_inputs(), *self._session.get_outputs())}
+        for spec in (*task.inputs, *task.outputs):
+            if said := _differs(there[spec.name], spec):
+                raise ContractMismatch(f"student '{name}' does not fit the task: '{spec.name}' {said}")
+
+
+def _differs(tensor: Any, spec: TensorSpec) -> str:
+    """What is wrong with a tensor of the model; empty if nothing is. Sizes may be open, those of rows must be."""
+    wanted = f"tensor({_TYPES.get(spec.datatype, spec.datatype.lower())})"
+    if tensor.type != wanted:
+        return f"is {tensor.type}, the task has {wanted}"
+    if not tensor.shape:  # not known before it runs
+        return ""
+    rows, *sizes = [size if isinstance(size, int) else -1 for size in tensor.shape]
+    if rows != -1:
+        return f"is of {rows} rows always; a call has any number of them"
+    return "" if fits(sizes, spec.shape) else f"has shape {sizes} a row, the task has {list(spec.shape)}"
 
 
 def _content(name: str) -> bytes:

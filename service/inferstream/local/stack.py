@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from inferstream.local import broker, triton
 from inferstream.local.process import (
@@ -241,21 +242,32 @@ def up(
 
 
 def mend(
-    folder: Path, *, kafka: KafkaKind, gpu: bool = False, progress: Callable[[str], None] | None = None
+    folder: Path,
+    *,
+    kafka: KafkaKind,
+    gpu: bool = False,
+    parts: Sequence[Part] = PARTS,
+    model_repository: Path | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Stack | None:
     """Start what has ended of a stack that runs in the folder, where it listened before; None if none runs.
 
-    Raises LocalStackError if it has another broker or models elsewhere, or a part does not start.
+    Raises LocalStackError if it is another one than is wanted, or a part does not start. Of `parts` it may have more,
+    and without `model_repository` any models.
     """
     tell = progress or (lambda text: None)
     state = _State.load(folder.resolve())
     if state is None or not any(is_alive(identity) for identity in state.processes.values()):
         return None
-    if state.kafka != kafka:
-        raise LocalStackError(f"a stack with broker '{state.kafka}' runs in {folder}: `inferstream local down` ends it")
-    if state.gpu != gpu:
-        where = "on the GPU" if state.gpu else "on the CPU"
-        raise LocalStackError(f"a stack with its models {where} runs in {folder}: `inferstream local down` ends it")
+    repository = model_repository and str(model_repository.resolve())
+    differs = {
+        f"broker '{state.kafka}'": state.kafka != kafka,
+        f"its models {'on the GPU' if state.gpu else 'on the CPU'}": state.gpu != gpu,
+        f"the models of {state.repository}": repository not in (None, state.repository),
+        f"the parts {', '.join(state.processes)} only": not set(parts) <= state.processes.keys(),
+    }
+    if found := [what for what, is_other in differs.items() if is_other]:
+        raise LocalStackError(f"a stack with {found[0]} runs in {folder}: `inferstream local down` ends it")
     stack = Stack(state, None, tell)
     for part in ALL_PARTS:
         if part in state.processes and not is_alive(state.processes[part]):
@@ -292,6 +304,17 @@ def down(folder: Path) -> bool:
         return False
     state.clean()
     return True
+
+
+def remove(folder: Path) -> None:
+    """What stacks left in a folder, and the folder if nothing else is in it."""
+    for kind in get_args(KafkaKind):
+        shutil.rmtree(folder / "data" / kind, ignore_errors=True)
+    for file in (folder / TRACES_FILE, *(folder / "logs" / f"{part}.log" for part in ALL_PARTS)):
+        file.unlink(missing_ok=True)
+    for place in (folder / "data", folder / "logs", folder):
+        with suppress(OSError):  # it is not there, or not empty
+            place.rmdir()
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """local up, status, down."""
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -27,8 +26,8 @@ async def run_up(
 ) -> int:
     """Start, or start again what has ended, create topics, say how to go on."""
     load(settings)  # a mistake in the settings is told before anything starts
-    mended = local.mend(folder, kafka=kafka, gpu=gpu, progress=_tell)
     parts = local.ALL_PARTS if traces else local.PARTS
+    mended = local.mend(folder, kafka=kafka, gpu=gpu, parts=parts, model_repository=models, progress=_tell)
     stack = mended or local.up(
         folder, kafka=kafka, parts=parts, keep=True, model_repository=models, gpu=gpu, progress=_tell
     )
@@ -73,7 +72,7 @@ def run_down(folder: Path, remove: bool) -> int:
     if not local.down(folder):
         _tell(f"no local stack in {folder}")
     if remove:
-        shutil.rmtree(folder, ignore_errors=True)
+        local.remove(folder)
     return 0
 
 

@@ -170,7 +170,11 @@ class _Counts:
         if late or unscored:
             self._keep(late, unscored, now, now_ms)
         latency = self._signals.latency.cell(self._pipeline, slo_class)
-        latency.observe_each([(now_ms - event.record.timestamp) / 1000 for event in answered])
+        sent_ms: list[float] = [event.record.timestamp for event in answered]
+        if min(sent_ms) < 0 or max(sent_ms) > now_ms:  # no timestamp, or a clock that is ahead: from when we took it
+            ages_ms = ((now - event.taken_at) * 1000 for event in answered)
+            sent_ms = [at if 0 <= at <= now_ms else now_ms - age for at, age in zip(sent_ms, ages_ms, strict=True)]
+        latency.observe_each([(now_ms - at) / 1000 for at in sent_ms])
 
     def _keep(self, late: list[Event], unscored: list[Event], now: float, now_ms: float) -> None:
         """One of the late and one of the others, now and then, for people to look at."""

@@ -30,5 +30,5 @@ class Lag:
         if not behind:
             self._caught_up[partition] = now_ms
             return 0.0
-        known = [at[partition] for at in (self._caught_up, taken_ms) if partition in at]
-        return max(0.0, now_ms - max(known, default=first_seen)) / 1000
+        known = [at[partition] for at in (self._caught_up, taken_ms) if 0 <= at.get(partition, -1) <= now_ms]
+        return (now_ms - max(known, default=first_seen)) / 1000

@@ -13,15 +13,16 @@ _RATIO_BITS = 56  # of a trace id are random (W3C level 2); all replicas decide 
 
 
 class TokenBucket:
-    """So many a second, and as many at once."""
+    """So many a second, and as many at once, or one."""
 
     def __init__(self, per_second: float) -> None:
-        self._per_second = self._tokens = per_second
+        self._per_second = per_second
+        self._most = self._tokens = max(1.0, per_second)
         self._at = float("-inf")
 
     def take(self, wanted: int, now: float) -> int:
         """How many of them may be had at `now` (monotonic seconds)."""
-        self._tokens = min(self._per_second, self._tokens + self._per_second * max(0.0, now - self._at))
+        self._tokens = min(self._most, self._tokens + self._per_second * max(0.0, now - self._at))
         self._at = now
         given = min(wanted, int(self._tokens))
         self._tokens -= given

@@ -54,7 +54,7 @@ class TraceSettings(Tree):
 
     enabled: bool = Field(True, description="trace at all; without `otlp.endpoint` nothing is")
     ratio: Share = Field(0.0, description="share of all other events that leave a trace too")
-    per_second: float = Field(50, gt=0, le=10_000, description="most traces a second; what is over it is counted")
+    per_second: float = Field(50, gt=0, le=10_000, description="most traces a second of each process; more are counted")
 
 
 class TelemetrySettings(Tree):

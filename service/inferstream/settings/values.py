@@ -43,7 +43,7 @@ Name = Annotated[str, StringConstraints(pattern=_NAME)]
 ModelName = Annotated[str, StringConstraints(pattern=_MODEL)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
-Slo = Annotated[float, Field(gt=0, le=86_400_000)]
+Slo = Annotated[int, Field(ge=1, le=86_400_000)]  # a deadline on the wire is a whole millisecond
 Objective = Annotated[float, Field(ge=0.5, lt=1)]
 OnMiss = Literal["fallback", "score_late", "expire", "dead_letter"]
 

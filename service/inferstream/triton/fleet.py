@@ -29,7 +29,9 @@ class Fleet:
 
     def add(self, role: str, name: str, version: str) -> None:
         """The model of that role, by name and version (empty: the server's choice)."""
-        self._models[role] = [self._model(server, name, version) for server in self._servers]
+        # The one that answers is told of by name alone: it may be switched to another version.
+        label = f"{name}:{version}" if version and role != "model" else name
+        self._models[role] = [self._model(server, name, version, label) for server in self._servers]
 
     def of(self, role: str) -> list[TritonModel]:
         """One for each server; none if there is no model of that role."""
@@ -46,9 +48,8 @@ class Fleet:
             for model in models:
                 await model.stop()
 
-    def _model(self, server: TritonServer, name: str, version: str) -> TritonModel:
+    def _model(self, server: TritonServer, name: str, version: str, label: str) -> TritonModel:
         model = TritonModel(server, name, version, self._task, self._settings)
-        label = f"{name}:{version}" if version else name
         level = self._signals.model_ready.cell(self._pipeline, label, server.url)
 
         def turned(ready: bool) -> None:

@@ -31,3 +31,11 @@ def test_what_is_not_ours_is_forgotten() -> None:
 
 def test_a_clock_that_is_ahead_makes_no_negative_lag() -> None:
     assert Lag().look({0: 1}, {0: 99_000}, 10_000) == {0: 0.0}
+
+
+def test_a_timestamp_that_cannot_be_tells_nothing_of_lag() -> None:
+    """Of a clock that is ahead, of microseconds, or none at all."""
+    lag = Lag()
+    lag.look({0: 0, 1: 0, 2: 3}, {}, 10_000)
+    taken_ms = {0: 99_000_000, 1: -1, 2: -1}
+    assert lag.look({0: 5, 1: 5, 2: 5}, taken_ms, 70_000) == {0: 60.0, 1: 60.0, 2: 60.0}

@@ -8,6 +8,11 @@ from hypothesis import strategies as st
 from inferstream.policy.sampling import Ratio, TokenBucket
 
 
+def test_less_than_one_a_second_is_one_now_and_then() -> None:
+    bucket = TokenBucket(0.1)
+    assert [bucket.take(1, now) for now in (0.0, 1.0, 9.9, 10.1, 15.0, 20.2)] == [1, 0, 0, 1, 0, 1]
+
+
 def test_a_budget_gives_its_rate_and_no_more_after_a_pause() -> None:
     bucket = TokenBucket(50)
     assert bucket.take(1_000, now=0.0) == 50

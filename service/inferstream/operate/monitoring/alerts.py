@@ -16,7 +16,7 @@ Rule = dict[str, Any]
 Labels = Mapping[str, str]
 
 NO_LABELS: Labels = MappingProxyType({})
-_SELECTOR = re.compile(r"\b(inferstream[_:][\w:]+)(\{?)")
+_SELECTOR = re.compile(r'"[^"]*"|\b(inferstream[_:][\w:]+)(\{?)')  # what is quoted stays as it is
 
 _LEAST_EVENTS = 20  # in the short window: else a single miss of a quiet night pages
 _RATIO = "inferstream:slo_errors:ratio_rate"
@@ -74,6 +74,8 @@ def narrowed(expression: str, labels: Labels) -> str:
 
     def select(found: re.Match[str]) -> str:
         name, brace = found.groups()
+        if name is None:
+            return found[0]
         return f"{name}{{{matchers}" + ("," if brace else "}")
 
     return _SELECTOR.sub(select, expression) if labels else expression
@@ -132,7 +134,9 @@ def _burning(indicator: str, objective: float, burns: tuple[Burn, ...]) -> str:
 
 
 def _both(indicator: str, objective: float, burn: Burn) -> str:
-    most = f"{burn.times:g} * {1 - objective:.9g}"
+    # So many times the budget, in odds: of a small one that is the same, and of a tenth no 14.4 times can be missed.
+    budget, more = f"{1 - objective:.9g}", f"{burn.times - 1:g}"
+    most = f"{burn.times:g} * {budget} / (1 + {more} * {budget})" if burn.times > 1 else budget
     long, short = (f'{_RATIO}{window}{{indicator="{indicator}"}} > {most}' for window in (burn.long, burn.short))
     enough = f"on (pipeline, slo_class) {_VALID}{burn.short} >= {_LEAST_EVENTS}"
     return f"({long}\n  and {short}\n  and {enough})"
@@ -157,13 +161,6 @@ def _silences() -> Iterator[Alert]:
         "absent(inferstream_build_info)",
         "no instance of the service is seen",
         "2m",
-    )
-    yield Alert(
-        "InferstreamWithoutPartitions",
-        "page",
-        "sum by (pipeline) (inferstream_assigned_partitions) == 0",
-        "no instance of {{ $labels.pipeline }} owns a partition",
-        "5m",
     )
 
 
@@ -195,6 +192,16 @@ def _troubles(settings: Settings) -> Iterator[Alert]:
         "changed certificates, passwords or keys for {{ $labels.server }} cannot be used; the former ones still are",
         "10m",
     )
+    for name in settings.pipelines:
+        assigned = f'inferstream_assigned_partitions{{pipeline="{name}"}}'
+        yield Alert(
+            "InferstreamWithoutPartitions",
+            "page",
+            # Who never gets past the start has no such metric.
+            f"sum by (pipeline) ({assigned}) == 0\nor absent({assigned})",
+            "no instance of {{ $labels.pipeline }} owns a partition",
+            "5m",
+        )
     for name, pipeline in settings.pipelines.items():
         yield Alert(
             "InferstreamLags",

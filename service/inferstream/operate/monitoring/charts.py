@@ -185,29 +185,30 @@ def _model() -> Row:
             Chart(
                 "takes calls",
                 "none",
-                {"{{model}} {{endpoint}}": _level("min", "model_ready", "pipeline, model, endpoint")},
+                {"{{pipeline}} {{model}} {{endpoint}}": _level("min", "model_ready", "pipeline, model, endpoint")},
             ),
         ],
     )
 
 
 def _server() -> Row:
-    labels = "model, endpoint"
+    labels = "pipeline, model, endpoint"  # numbered within a pipeline
     seconds = f"max by ({labels}, phase) (rate(inferstream_model_server_seconds_total{{{_OF}}}{_RATE}))"
     rows, batches = (
         f"max by ({labels}) (rate(inferstream_model_server_{what}_total{{{_OF}}}{_RATE}))"
         for what in ("rows", "batches")
     )
+    shares = f"{seconds} / on ({labels}) group_left () sum by ({labels}) ({seconds})"
     return Row(
         "The model server's own account, of all its clients",
         [
             Chart(
                 "share of the time by phase",
                 "percentunit",
-                {"{{model}} {{phase}}": f"{seconds} / on ({labels}) group_left () sum by ({labels}) ({seconds})"},
+                {"{{pipeline}} {{model}} {{phase}}": shares},
             ),
-            Chart("rows", "ops", {"{{model}} {{endpoint}}": rows}),
-            Chart("rows of a batch", "none", {"{{model}} {{endpoint}}": f"{rows} / {batches}"}),
+            Chart("rows", "ops", {"{{pipeline}} {{model}} {{endpoint}}": rows}),
+            Chart("rows of a batch", "none", {"{{pipeline}} {{model}} {{endpoint}}": f"{rows} / {batches}"}),
         ],
     )
 

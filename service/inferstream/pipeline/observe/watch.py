@@ -52,14 +52,19 @@ class Watch:
             try:
                 behind = await self._source.behind()
             except Unavailable:
+                # At most so much: events may come, and only the broker knows.
+                self._show_lag(self._look(dict.fromkeys(self._lagging, 1)))
                 self._progress.excuse_all()
                 self._stuck = None
                 continue
             # No number of instances would take what is held, so it must not be a reason to add some.
             self._behind.set(sum(count for number, count in behind.items() if not self._source.is_held(number)))
-            self._show_lag(self._lag.look(behind, self._commit.last_timestamps_ms(), self._clock.unix_ms()))
+            self._show_lag(self._look(behind))
             seen = self._seen(behind)
             self._stuck = self._progress.look(seen, self._clock.monotonic())
+
+    def _look(self, behind: Mapping[int, int]) -> dict[int, float]:
+        return self._lag.look(behind, self._commit.last_timestamps_ms(), self._clock.unix_ms())
 
     def _show_lag(self, seconds: Mapping[int, float]) -> None:
         for partition in self._lagging - seconds.keys():  # not ours any more

@@ -101,3 +101,16 @@ async def test_lag_is_shown_in_seconds_for_the_partitions_that_are_ours() -> Non
     await stages.after(10)
     assert [dict(sample.labels)["partition"] for sample in stages.signals.lag.samples()] == ["4"]
     assert stages.signals.lag.total() == 0.0
+
+
+async def test_lag_grows_while_the_brokers_are_away_since_events_may_come() -> None:
+    stages = Stages()
+    stages.behind = {3: 0}
+    await stages.after(20)
+    assert stages.signals.lag.total() == 0.0
+    stages.given["away"] = True
+    await stages.after(60)
+    assert 50.0 <= stages.signals.lag.total() <= 60.0
+    stages.given["away"] = False
+    await stages.after(10)
+    assert stages.signals.lag.total() == 0.0
