@@ -34,7 +34,7 @@ class Student:
             raise SettingsError(f"student '{name}' is not a model ONNX Runtime can load: {error}") from None
         self._outputs = task.outputs
         self._names = [spec.name for spec in task.outputs]
-        self._answerer = Answerer("student", Path(name).stem, "1")
+        self._answerer = Answerer("student", *_named(name))
         self._compare(name, task)
 
     @property
@@ -100,6 +100,14 @@ def _differs(tensor: Any, spec: TensorSpec) -> str:
     if rows != -1:
         return f"is of {rows} rows always; a call has any number of them"
     return "" if fits(sizes, spec.shape) else f"has shape {sizes} a row, the task has {list(spec.shape)}"
+
+
+def _named(name: str) -> tuple[str, str]:
+    """Name and version for the outcomes; of a file in a model repository those that it has there."""
+    path = Path(name)
+    if path.name == "model.onnx" and path.parent.name.isdecimal():
+        return path.parent.parent.name, path.parent.name
+    return path.stem, "1"
 
 
 def _content(name: str) -> bytes:

@@ -67,6 +67,6 @@ async def test_an_answer_of_another_shape_is_garbage_and_no_crash_of_the_task() 
     student = Student("fraud_student", FraudTask())
     tensors = {"features": np.zeros((2, 41), np.float32)}
     assert (await student.infer(tensors, 1)).outputs["probability"].shape == (2, 1)
-    student._session = SimpleNamespace(run=lambda names, given: [np.zeros(2, np.float32)])  # type: ignore[assignment]
+    student._session = SimpleNamespace(run=lambda names, given: [np.zeros(2, np.float32)])
     with pytest.raises(ModelError, match=r"output 'probability' has shape \[2\] for 2 rows"):
         await student.infer(tensors, 1)

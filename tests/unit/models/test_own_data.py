@@ -89,12 +89,19 @@ def test_columns_the_event_does_not_carry_are_found() -> None:
     assert columns.unused([*of_world(), "channel", "card_count_1d", "shoe_size"]) == ["shoe_size"]
 
 
-def test_aggregates_are_those_the_simulation_gives_its_events() -> None:
+def test_aggregates_are_those_the_simulation_gives_its_events_and_unknown_where_the_table_begins_too_late() -> None:
     made = payments(of_world())
-    found, rows = table.aggregates(made), SHUFFLED[made.order]
-    np.testing.assert_array_equal(found["card_count_7d"], WORLD.card_counts[rows, 1])
-    np.testing.assert_array_equal(found["terminal_fraud_share_30d"], WORLD.terminal_shares[rows, 2])
-    np.testing.assert_allclose(found["card_mean_amount_1d"], WORLD.card_means[rows, 0], rtol=2e-3, atol=0.01)
+    found, rows, days = table.aggregates(made), SHUFFLED[made.order], (made.time_ms - made.time_ms[0]) / DAY_MS
+    for name, values, looks_back in (
+        ("card_count_7d", WORLD.card_counts[rows, 1], 7),
+        ("terminal_fraud_share_30d", WORLD.terminal_shares[rows, 2], 37),
+    ):
+        np.testing.assert_array_equal(found[name][days >= looks_back], values[days >= looks_back])
+        assert np.isnan(found[name][days < looks_back]).all()
+    known = days >= 1
+    np.testing.assert_allclose(
+        found["card_mean_amount_1d"][known], WORLD.card_means[rows, 0][known], rtol=2e-3, atol=0.01
+    )
 
 
 def test_a_given_aggregate_goes_before_the_computed_one() -> None:
@@ -124,8 +131,9 @@ def test_too_few_days_or_frauds_are_said() -> None:
 
 def test_training_sees_what_serving_will_with_and_without_aggregates() -> None:
     made = table.split(payments(of_world()), "file")
-    flag = made.train.inputs[:, INDEX["card_count_30d_missing"]]
-    assert 0.02 < flag.mean() < 0.08
+    day, flag = made.train.keys["day"], made.train.inputs[:, INDEX["card_count_1d_missing"]]
+    assert 0.02 < flag[day > day.min()].mean() < 0.08
+    assert (flag[day == day.min()] == 1).all()
     assert made.test.inputs[:, INDEX["card_count_30d_missing"]].mean() == 0
     # The model leaves out what never changes, so that an event with another channel is scored on all the rest.
     assert (made.train.inputs[:, INDEX["channel_chip"]] == 1).all()
@@ -137,6 +145,18 @@ def test_a_transaction_without_aggregates_says_so_in_its_reasons() -> None:
     task = FraudTask()
     (result,) = task.decide([bare], task.tensors([bare]), {"probability": np.array([[0.9]], np.float32)})
     assert Reason.HISTORY_MISSING in result.reasons
+
+
+def test_a_table_without_rows_is_said() -> None:
+    with pytest.raises(DataError, match="there are no rows"):
+        payments({name: values[:0] for name, values in of_world().items()})
+
+
+def test_the_card_s_country_says_nothing_without_the_payment_s() -> None:
+    issuer = np.array(["DE", None] * (WORLD.time_ms.size // 2 + 1), object)[: WORLD.time_ms.size]
+    for given, seen in (({}, {0.0}), ({"country": np.full(WORLD.time_ms.size, "FR", object)}, {0.0, 1.0})):
+        made = table.split(payments(of_world(card_country=issuer, **given)), "file")
+        assert set(made.train.inputs[:, INDEX["foreign"]].tolist()) == seen
 
 
 @pytest.mark.models
@@ -158,18 +178,28 @@ class TestParquet:
         assert set(found) == {"time", "customer", "terminal", *columns.AGGREGATES}
         rows = SHUFFLED[payments(of_world()).order]
         assert found["terminal"] == WORLD.terminal[rows].tolist()
-        assert found["card_count_1d"] == WORLD.card_counts[rows, 0].tolist()
+        known = WORLD.time_ms[rows] >= WORLD.time_ms.min() + DAY_MS
+        counts = WORLD.card_counts[rows, 0].tolist()
+        assert found["card_count_1d"] == [n if k else None for n, k in zip(counts, known.tolist(), strict=True)]
         assert found["card_mean_amount_30d"][0] is None
+
+    def test_a_feature_store_s_own_aggregates_are_not_given_back(self, tmp_path: Path) -> None:
+        import pyarrow.parquet
+
+        wrong = of_world(card_count_1d=np.full(WORLD.time_ms.size, 77.0))
+        table.write_aggregates(self.write(tmp_path / "payments.parquet", wrong), tmp_path / "out.parquet")
+        assert 77.0 not in pyarrow.parquet.read_table(tmp_path / "out.parquet").to_pydict()["card_count_1d"]
 
     def test_a_file_is_read_as_it_was_meant_and_its_spare_columns_are_told(self, tmp_path: Path) -> None:
         import pyarrow
 
-        spare = {"shoe_size": np.ones(WORLD.time_ms.size)}
+        lists = pyarrow.array([["a", "b"]] * WORLD.time_ms.size)
+        spare = {"shoe_size": np.ones(WORLD.time_ms.size), "tags": lists}
         customers = pyarrow.array(of_world()["customer"]).dictionary_encode()
         source = self.write(tmp_path / "payments.parquet", {**of_world(), **spare, "customer": customers})
         told: list[str] = []
         made = table.split_of_file(source, told.append)
-        assert told[0] == "column 'shoe_size' is left out: the event does not carry it"
+        assert told[:2] == [f"column '{name}' is left out: the event does not carry it" for name in spare]
         assert made.test.targets.sum() >= 20
 
     def test_what_is_no_parquet_file_is_said(self, tmp_path: Path) -> None:

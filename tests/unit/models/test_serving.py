@@ -129,6 +129,31 @@ def test_on_a_gpu_the_answers_are_those_of_the_rows_asked_about(script: ModuleTy
         np.testing.assert_allclose(on_gpu[name], values, atol=1e-6)
 
 
+def test_plans_are_made_ahead_for_a_few_shapes_of_rows_and_not_for_ever(script: ModuleType) -> None:
+    run = instance(script, "GPU", 4).run
+    run.sessions = {size: SimpleNamespace(run=lambda outputs, given: asked.append(1)) for size in run.sessions}
+    asked: list[int] = []
+    for side in range(20):
+        run([np.zeros((1, 3, side), np.float32)])
+    assert len(asked) == 20 + 2 * script.OnGpu.MOST_SHAPES
+
+
+def test_what_could_not_be_planned_is_planned_at_the_next_call(script: ModuleType) -> None:
+    run = instance(script, "GPU", 4).run
+    sessions = run.sessions
+
+    def refuse(outputs: list[str], given: Any) -> Any:
+        raise MemoryError
+
+    run.sessions = {**sessions, 4: SimpleNamespace(run=refuse)}
+    row = np.zeros((1, *model_input_shape()), np.float32)
+    with pytest.raises(MemoryError):
+        run([row])
+    run.sessions = sessions
+    run([row])
+    assert len(run.planned) == 1
+
+
 def test_each_request_of_a_call_gets_its_own_rows(script: ModuleType) -> None:
     together = answers(instance(script, "GPU"), 3, requests=4)
     assert [len(values) for response in together for values in response.values()] == [3] * sum(map(len, together))

@@ -45,6 +45,8 @@ def payments(columns: Mapping[str, Array]) -> Payments:
     if missing:
         is_or_are = "columns are" if len(missing) > 1 else "column is"
         raise DataError(f"{is_or_are} missing: {_listed(missing)}; there are: {_listed(sorted(columns))}")
+    if not columns["time"].size:
+        raise DataError("there are no rows")
     for name in REQUIRED:
         _require(name, ~_empty(columns[name]), "empty")
     time_ms = _time(columns["time"])
@@ -53,6 +55,8 @@ def payments(columns: Mapping[str, Array]) -> Payments:
     _require("amount", (amount > 0) & (amount <= 1e9), "not above 0 and at most 1e9")
     _require("label", (label == 0) | (label == 1), "neither 0 nor 1")
     further = {name: _further(name, columns)[order] for name in KNOWN if name in columns and name not in REQUIRED}
+    if "country" not in further:  # of the two a feature is made, which would say more of the file than of the payment
+        further.pop("card_country", None)
     return Payments(
         time_ms[order],
         np.unique(columns["customer"].astype(str), return_inverse=True)[1][order],

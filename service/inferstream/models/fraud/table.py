@@ -33,9 +33,11 @@ class Parts:
 
 def split_of_file(path: Path, tell: Tell) -> Split:
     """Split by time: learn, calibrate, a delay that nobody sees, test. Raises DataError."""
-    columns = read(path)
-    for name in unused(columns):
+    columns, others = read(path)
+    for name in others:
         tell(f"column '{name}' is left out: the event does not carry it")
+    if "card_country" in columns and "country" not in columns:
+        tell("column 'card_country' is left out: it says something only beside 'country'")
     table = payments(columns)
     tell(f"{table.time_ms.size} payments, {int(table.is_fraud.sum())} frauds")
     return split(table, path.name)
@@ -74,10 +76,21 @@ def parts_by_time(time_ms: Array, card: Array) -> Parts:
 
 
 def aggregates(table: Payments) -> dict[str, Array]:
-    """Each aggregate, [rows], NaN where nothing is known; a column of the table goes before what we compute."""
+    """Each aggregate, [rows], NaN where nothing is known; a column of the table goes before what we compute.
+
+    Of a window that begins before the table does nothing is known: a feature store, which serving has, knows all of it.
+    """
     past = history(table.card, table.terminal, table.time_ms, _euros(table), table.is_fraud)
-    computed = np.concatenate(past, axis=1).T
-    return {name: table.further.get(name, computed[i]) for i, name in enumerate(AGGREGATES)}
+    computed = dict(zip(AGGREGATES, np.concatenate(past, axis=1).T.astype(np.float64), strict=True))
+    for name, values in computed.items():
+        values[table.time_ms < table.time_ms[0] + _looks_back_days(name) * DAY_MS] = np.nan
+    return {name: table.further.get(name, values) for name, values in computed.items()}
+
+
+def _looks_back_days(aggregate: str) -> int:
+    """From a payment to the beginning of the window. Terminals' are of frauds, which are known only after a while."""
+    window = int(aggregate.rpartition("_")[2].removesuffix("d"))
+    return window + (LABEL_DELAY_DAYS if aggregate.startswith("terminal") else 0)
 
 
 def events(table: Payments, without_aggregates: Array) -> Iterator[Transaction]:
@@ -106,12 +119,15 @@ def events(table: Payments, without_aggregates: Array) -> Iterator[Transaction]:
 
 
 def write_aggregates(path: Path, out: Path) -> int:
-    """The reference aggregates of a file's payments, a row each in order of time; how many. Raises DataError."""
+    """The reference aggregates of a file's payments, a row each in order of time; how many. Raises DataError.
+
+    Those that the file has itself are not looked at: it is they that may be compared.
+    """
     import pyarrow
     import pyarrow.parquet
 
-    columns = read(path)
-    table = payments(columns)
+    columns, _ = read(path)
+    table = payments({name: values for name, values in columns.items() if name not in AGGREGATES})
     given = {name: columns[name][table.order] for name in ("time", "customer", "terminal")}
     made = {**given, **aggregates(table)}
     pyarrow.parquet.write_table(
@@ -120,25 +136,32 @@ def write_aggregates(path: Path, out: Path) -> int:
     return int(table.time_ms.size)
 
 
-def read(path: Path) -> dict[str, Array]:
-    """The columns of a Parquet file: numbers, datetime64, or objects. Raises DataError."""
+def read(path: Path) -> tuple[dict[str, Array], list[str]]:
+    """The columns of a Parquet file that a model may use (numbers, datetime64, or objects), and the others' names.
+
+    Raises DataError.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
         raise DataError("reading Parquet needs the extra `models`: pip install 'inferstream[models]'") from None
     try:
-        table = pyarrow.parquet.read_table(path)
+        file = pyarrow.parquet.ParquetDataset(path)
+        others = unused(file.schema.names)
+        table = file.read(columns=[name for name in file.schema.names if name not in others])
+        columns = {name: _array(column) for name, column in zip(table.column_names, table.columns, strict=True)}
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{path} is no Parquet file that can be read: {str(error).splitlines()[0]}") from None
-    return {name: _array(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+    return columns, others
 
 
 def _array(column: Any) -> Array:
     """As numpy has it; a column of categories as what they stand for."""
-    kind = column.type
-    if hasattr(kind, "value_type"):
-        column = column.cast(kind.value_type)
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     values: Array = column.to_numpy()
     return values
 

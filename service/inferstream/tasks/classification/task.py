@@ -17,6 +17,7 @@ from inferstream.tasks.task import Task, Tensors, TensorSpec, Unusable
 
 DIGITS = tuple("0123456789")
 _SIDE = 8
+_FEW_BYTES = 4_096  # of an image; to turn a batch of larger ones takes milliseconds
 
 
 class Reason(StrEnum):
@@ -78,6 +79,7 @@ class ClassificationTask(Task):
         shape = (self.channels, self.height, self.width)
         object.__setattr__(self, "inputs", (TensorSpec("pixels", "UINT8", shape),))
         object.__setattr__(self, "outputs", (TensorSpec("probabilities", "FP32", (len(self.labels),)),))
+        object.__setattr__(self, "off_loop", size > _FEW_BYTES)
 
     def tensors(self, events: Sequence[Image]) -> Tensors:
         size = self.height * self.width * self.channels

@@ -13,6 +13,7 @@ from inferstream.tasks.task import Unusable
 
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 """Pillow's names of what turns into 8-bit RGB without loss of meaning; 16-bit and float images do not."""
+_SCAN, _MOST_SCANS = b"\xff\xda", 64  # a progressive image has about ten
 
 Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
@@ -31,6 +32,10 @@ def pixels(scene: Scene, formats: Sequence[Format], size: Size, max_pixels: int)
     _check_size("the event says", (scene.height, scene.width), size, max_pixels)
     if scene.format == "raw":
         return _raw(scene, size)
+    if scene.format == "jpeg" and (scans := scene.pixels.count(_SCAN)) > _MOST_SCANS:
+        raise Unusable(
+            f"the jpeg has {scans} scans; at most {_MOST_SCANS} are taken, since each is a pass over the image"
+        )
     image = _opened(scene)
     _check_size(f"the {scene.format} says", (image.height, image.width), size, max_pixels)
     if image.mode not in _MODES:

@@ -64,7 +64,8 @@ class TensorTask(Task):
         # Other tasks know their tensors as a class; this one by its options.
         vars(self)["inputs"] = tuple(TensorSpec(n, d.datatype, d.shape) for n, d in options.inputs.items())
         vars(self)["outputs"] = tuple(TensorSpec(n, d.datatype, d.shape) for n, d in options.outputs.items())
-        vars(self)["off_loop"] = any(-1 in d.shape or math.prod(d.shape) > _FEW for d in options.inputs.values())
+        declared = (*options.inputs.values(), *options.outputs.values())
+        vars(self)["off_loop"] = any(-1 in d.shape or math.prod(d.shape) > _FEW for d in declared)
 
     def tensors(self, events: Sequence[TensorEvent]) -> Tensors:
         """Raises Unusable for an event whose tensors are not as declared; for several of different shapes, too."""

@@ -105,3 +105,8 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], said: s
 def test_pixels_that_fit_no_number_of_channels_are_refused_when_read() -> None:
     with pytest.raises(msgspec.ValidationError, match="63 bytes, which is no whole number for each of 8 x 8 pixels"):
         codecs.MSGPACK.decoder(Image)(codecs.MSGPACK.encode({**msgspec.to_builtins(EVENTS[0]), "pixels": bytes(63)}))
+
+
+@pytest.mark.parametrize(("side", "off_loop"), [(8, False), (32, False), (64, True)])
+def test_large_images_are_turned_off_the_loop(side: int, off_loop: bool) -> None:
+    assert ClassificationTask(height=side, width=side, channels=3).off_loop == off_loop

@@ -73,6 +73,7 @@ def test_other_kinds_of_png_become_colours(mode: str) -> None:
         (scene(encoded("jpeg")[:1_500], "jpeg"), "the jpeg ends too soon or is damaged"),
         (scene(encoded("jpeg")[:100], "jpeg"), "no jpeg: its header cannot be read"),
         (scene(encoded("png"), "jpeg"), "no jpeg: its header cannot be read"),
+        (scene(encoded("jpeg") + b"\xff\xda" * 64, "jpeg"), "the jpeg has 65 scans; at most 64 are taken"),
         (scene(b"secret", "png"), "no png: its header cannot be read"),
         (scene(encoded("png", mode="I;16"), "png"), "the png has pixels of another kind than 8-bit grey or colour"),
     ],

@@ -152,3 +152,14 @@ def test_the_pipeline_must_name_the_model() -> None:
     unnamed = Settings(pipelines={"any": PipelineSettings(task="tensor", options=options)})
     with pytest.raises(SettingsError, match=r"pipelines\.any\.model: name the model on Triton"):
         models_on_triton(unnamed, "any", task())
+
+
+@pytest.mark.parametrize(
+    ("given", "made", "off_loop"), [([4], [2], False), ([300], [2], True), ([4], [1_000], True), ([4], [-1], True)]
+)
+def test_large_tensors_in_or_out_are_handled_off_the_loop(given: list[int], made: list[int], off_loop: bool) -> None:
+    options = {
+        "inputs": {"x": {"datatype": "FP32", "shape": given}},
+        "outputs": {"y": {"datatype": "FP32", "shape": made}},
+    }
+    assert load("tensor", options).off_loop == off_loop

@@ -53,8 +53,11 @@ class OnGpu:
     """A session for each of a few sizes of a batch; a batch is filled up to the next of them.
 
     ONNX Runtime plans a convolution anew whenever the shape of its input is another than the last one's, which takes
-    tens of times as long as the call, and in a stream nearly every batch has another size.
+    tens of times as long as the call, and in a stream nearly every batch has another size. Rows are best all of one
+    shape: images of several sizes in turn are planned at each change.
     """
+
+    MOST_SHAPES = 8  # of rows, for which all sizes are planned ahead
 
     def __init__(self, file, device, most):
         onnxruntime.preload_dlls(directory="")  # CUDA's libraries out of the packages beside it, where they are
@@ -76,10 +79,11 @@ class OnGpu:
 
     def __call__(self, arrays):
         shapes = tuple(array.shape[1:] for array in arrays)
-        if shapes not in self.planned:  # at the latest when the service warms up; no later batch waits for a plan
-            self.planned.add(shapes)
+        if shapes not in self.planned and len(self.planned) < self.MOST_SHAPES:
+            # When the service warms up, so that no batch of this shape waits for a plan.
             for size in self.sessions:
                 self.run(size, [np.zeros((size, *array.shape[1:]), array.dtype) for array in arrays])
+            self.planned.add(shapes)
         rows = len(arrays[0])
         size = next(size for size in self.sessions if size >= rows)
         return self.run(size, [filled(array, size) for array in arrays])
