@@ -21,7 +21,7 @@ demo: $(READY) ## the main job, live, on the embedded broker and a real Triton; 
 test: $(READY) lint ## lint, types, import rules and all tests that are not slow
 	$(BIN)/pytest -q -m "not slow" $(ARGS)
 
-test-slow: $(READY) ## what is long: chaos and soak; SHORT=1 for the short form
+test-slow: $(READY) ## all that is long (Apache Kafka: Java and Maven; chaos, soak, security); SHORT=1 for the short form
 	INFERSTREAM_SHORT=$(SHORT) $(BIN)/pytest -q -m slow --timeout 1800 $(ARGS)
 
 chaos: $(READY) ## kill workers, brokers, Triton and the network of a real cluster, and check every promise; minutes

@@ -142,7 +142,7 @@ def bench(
     ] = "",
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", file_okay=False, help="where results.json and the report go")
-    ] = Path(".inferstream/bench"),
+    ] = Path("bench-results"),
     resume: Annotated[
         bool, typer.Option("--resume", help="go on with the results in --out: rounds that are there are left out")
     ] = False,
@@ -239,7 +239,8 @@ def _options(text: str) -> dict[str, Any]:
 
 
 def _print(runs: list[Run]) -> None:
-    table = Table("contestant", "scenario", "SLO ms", "events/s", "load", "in time", "p50 ms", "p99 ms", "CPU µs/event")
+    heads = "contestant", "scenario", "SLO ms", "events/s", "load", "scored in time", "p50 ms", "p99 ms", "CPU µs/event"
+    table = Table(*heads)
     for run_ in runs:
         share = run_["counts"]["in_time"] / max(1, run_["sent"])
         append, cpu = run_["append_ms"], run_["cpu_us_per_event"]["contestant"]

@@ -57,7 +57,10 @@ def test_mappings_in_a_variable_are_json() -> None:
             "the reserved shares of slo_classes add up to more than 1",
         ),
         ({"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "soon"}, "pipelines.fraud.slo_ms: Input should be a valid integer"),
-        ({"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "-1"}, "pipelines.fraud.slo_ms: Input should be greater than or equal to 1"),
+        (
+            {"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "-1"},
+            "pipelines.fraud.slo_ms: Input should be greater than or equal to 1",
+        ),
         ({"INFERSTREAM__PIPELINES__FRAUD__INPUT_TOPIC": "no spaces"}, "pipelines.fraud.input_topic"),
         (
             {"INFERSTREAM__PIPELINES__FRAUD__FALLBACK_MODEL": "fraud:"},
