@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(300)
 
 # What the package may hold, by the ending of its files; all else is there by mistake.
 _KINDS = {".py", ".typed", ".yaml", ".xml", ".json", ".pbtxt", ".onnx", ".npz", ".md", ".html", ".css", ".js", ".svg"}
-_BY_NAME = {"inferstream/local/locks/local-triton.txt"}
+_BY_NAME = {"inferstream/local/locks/local-triton.txt", "inferstream/local/locks/local-triton-gpu.txt"}
 _LARGEST_BYTES = 8 << 20
 
 
