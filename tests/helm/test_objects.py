@@ -222,6 +222,34 @@ def test_a_topics_job_of_other_topics_is_another_job(helm: Helm) -> None:
     ]  # fmt: skip
 
 
+def test_a_job_switches_a_model_with_the_key_and_reaches_kafka_and_every_triton(helm: Helm) -> None:
+    values = {
+        "triton": {
+            "mode": "service",
+            "replicas": 2,
+            "control": {"existingSecret": "triton-key"},
+            "switchJob": {"version": "2", "pipeline": "fraud"},
+        },
+        "config": {"triton": {"model_control": "explicit"}, "pipelines": {"fraud": {}, "trees": {}}},
+    }
+    rendered = helm.render(values)
+    (job,) = rendered.of("Job")
+    pod = job["spec"]["template"]
+    (switch,) = pod["spec"]["containers"]
+    assert switch["args"] == ["models", "switch", "2", "--pipeline", "fraud"]
+    assert {"name": "triton-control", "mountPath": "/etc/triton-control", "readOnly": True} in switch["volumeMounts"]
+    assert "initContainers" not in pod["spec"]
+    of_pods, of_triton = rendered.of("NetworkPolicy")
+    assert selects(of_pods["spec"]["podSelector"], pod["metadata"])
+    (asked, _) = of_triton["spec"]["ingress"]
+    assert selects(asked["from"][0]["podSelector"], pod["metadata"])
+    (other,) = helm.render(
+        values | {"triton": values["triton"] | {"switchJob": {"version": "3", "pipeline": "fraud"}}}
+    ).of("Job")
+    assert other["metadata"]["name"] != job["metadata"]["name"]
+    assert helm.render(values | {"triton": values["triton"] | {"switchJob": {"version": ""}}}).of("Job") == []
+
+
 def argument(each: Object, name: str) -> str:
     (found,) = [given for given in each["args"] if given.startswith(f"{name}=")]
     return str(found.partition("=")[2])

@@ -3,6 +3,7 @@
 import pytest
 from tests.helm.rendering import Helm, Object, Refused
 
+SWITCHED: Object = {"mode": "service", "switchJob": {"version": "2"}}
 BEARER: Object = {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"}
 KEDA: Object = {"mode": "keda", "slo": {"prometheusAddress": "http://p:9090"}}
 
@@ -46,6 +47,10 @@ def test_a_wrong_value_is_named_with_its_place(helm: Helm, values: Object, said:
         ({"kafka": {"tls": {"certManager": {"enabled": True}}}}, "needs kafka.tls.certManager.issuerRef.name"),
         ({"kafka": {"topicsJob": {"enabled": True}}}, "kafka.topicsJob.enabled needs kafka.partitions"),
         ({"config": {"triton": {"model_control_key": "a=hush"}}}, "name that in triton.control.existingSecret"),
+        ({"triton": {"switchJob": {"version": "2"}}}, "with triton.mode sidecar each pod has a Triton of its own"),
+        ({"triton": {"mode": "service", "switchJob": {"pipeline": "fraud"}}}, "to which version?"),
+        ({"triton": SWITCHED | {"switchJob": {"version": "2", "pipeline": "frod"}}}, "config has no pipeline 'frod'"),
+        ({"triton": SWITCHED, "config": {"pipelines": {"b": {}, "a": {}}}}, "of which? There are: a, b"),
         ({"triton": {"mode": "external"}}, "triton.mode external needs config.triton.url"),
         ({"config": {"triton": {"url": "a:1"}}}, "with triton.mode sidecar the chart sets it"),
         ({"triton": {"tls": {"existingSecret": "s"}}}, "are for triton.mode external"),

@@ -1,6 +1,7 @@
 {{/*
-The pod of every command: the service itself, its check, the making of topics. Takes a dictionary of `root`, `command` and
-`triton`, whether a Triton runs beside it. Of the service alone come probes and the port.
+The pod of every command: the service itself, its check, the making of topics, the switch of a model. Takes a dictionary of
+`root`, `command` with its `options`, `name` if that is not the command's, and `triton`, whether a Triton runs beside it. Of the
+service alone come probes and the port.
 */}}
 {{- define "inferstream.podSpec" -}}
 {{- $root := .root -}}
@@ -53,7 +54,7 @@ initContainers:
     restartPolicy: Always # a native sidecar: up before the service, ended after it
 {{- end }}
 containers:
-  - name: {{ $isService | ternary "service" .command }}
+  - name: {{ $isService | ternary "service" (.name | default .command) }}
     image: {{ include "inferstream.image" (list $values.image $root.Chart.AppVersion) | quote }}
     imagePullPolicy: {{ $values.image.pullPolicy }}
     args: {{ toJson (concat (list .command) (.options | default list)) }}

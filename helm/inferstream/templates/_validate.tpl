@@ -120,6 +120,22 @@
 {{- $said = append $said "config.triton.model_control explicit lets anyone load models: set triton.control.existingSecret" -}}
 {{- end -}}
 {{- end -}}
+{{- with $triton.switchJob -}}
+{{- if and .pipeline (not .version) -}}
+{{- $said = append $said "triton.switchJob.pipeline: to which version? Set triton.switchJob.version" -}}
+{{- end -}}
+{{- if .version -}}
+{{- if eq $triton.mode "sidecar" -}}
+{{- $said = append $said "triton.switchJob: with triton.mode sidecar each pod has a Triton of its own; set triton.mode to service or external" -}}
+{{- end -}}
+{{- if and (not .pipeline) (gt (len $settings.pipelines) 1) -}}
+{{- $said = append $said (printf "triton.switchJob.pipeline: of which? There are: %s" (keys $settings.pipelines | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- if and .pipeline (not (hasKey $settings.pipelines .pipeline)) -}}
+{{- $said = append $said (printf "triton.switchJob.pipeline: config has no pipeline '%s'" .pipeline) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if not $isExternal -}}
 {{- if and (eq $models.source "pvc") (not $models.claimName) -}}
 {{- $said = append $said "triton.models.source pvc needs triton.models.claimName" -}}
