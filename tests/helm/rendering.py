@@ -67,8 +67,8 @@ class Rendered:
     @cached_property
     def settings_text(self) -> str:
         """The file that the service reads."""
-        text: str = self.one("ConfigMap")["data"]["settings.yaml"]
-        return text
+        (text,) = [f["data"]["settings.yaml"] for f in self.of("ConfigMap") if "settings.yaml" in f["data"]]
+        return str(text)
 
     def settings(self, folder: Path) -> Settings:
         """What the service makes of it and of its variables, secrets filled in."""
