@@ -18,7 +18,7 @@ from inferstream.errors import InferstreamError
 from loadtest import contestants, estimate, forms, report, scenario, store
 from loadtest.bench import YOURS, Bench
 from loadtest.campaign import Campaign
-from loadtest.errors import ContestantUnavailable, ScenarioError, hint
+from loadtest.errors import ScenarioError, hint
 from loadtest.forms import Form, Wish
 from loadtest.place import Topics
 from loadtest.result import Run
@@ -97,20 +97,23 @@ def run(
     chosen = _options(options)
     machine = store.machine()
 
-    async def work() -> tuple[list[Run], dict[str, str], Bench]:
+    async def work() -> tuple[list[Run], dict[str, InferstreamError], Bench]:
         _end_cleanly_on_sigterm()
         async with Bench(kafka, triton=triton, topics=topics, progress=_tell) as bench:
             return *await _play_all(bench, names, asked, chosen, seed), bench
 
-    runs, unavailable, bench = asyncio.run(work())
+    runs, errors, bench = asyncio.run(work())
     if runs:
         _print(runs)
     command = f"python -m loadtest {shlex.join(sys.argv[1:])}"
+    unavailable = {name: str(error) for name, error in errors.items()}
     content = store.document(machine, [command], bench.calibrations.get("paced"), runs, unavailable=unavailable)
     if out is not None:
         _tell(f"results are in {store.save(out, content)}")
-    if unavailable:
-        raise ContestantUnavailable("\n".join(unavailable.values()))
+    for name, error in list(errors.items())[1:]:
+        _tell(f"{name}: {error}")
+    for error in errors.values():  # the first has its own exit code
+        raise error
 
 
 def _end_cleanly_on_sigterm() -> None:
@@ -157,8 +160,8 @@ def bench(
     asked = forms.narrow(_form(quick, medium), wish)
     earlier = _earlier(out, broker) if resume else None
     command = f"python -m loadtest {shlex.join(sys.argv[1:])}"
-    tuning = ", and the tuning of the peers" if asked.tuned else ""
-    _tell(f"this takes about {estimate.words(estimate.of_form(asked) + estimate.START_SECONDS)}{tuning}")
+    takes_s = estimate.of_form(asked) + estimate.of_tuning(asked) + estimate.START_SECONDS
+    _tell(f"this takes about {estimate.words(takes_s)}")
     _tell(f"what is measured is kept in {out / 'results.json'} after every round of a scenario")
 
     async def work() -> dict[str, Any]:
@@ -203,16 +206,16 @@ def _report(document: dict[str, Any], out: Path) -> None:
 
 async def _play_all(
     bench: Bench, names: list[str], asked: scenario.Scenario, options: dict[str, Any], seed: int
-) -> tuple[list[Run], dict[str, str]]:
-    """Every contestant in turn; one that is not to be had does not keep the others from being measured."""
+) -> tuple[list[Run], dict[str, InferstreamError]]:
+    """Every contestant in turn; what one cannot do takes nothing from what others did, nor from what it did before."""
     runs: list[Run] = []
-    unavailable: dict[str, str] = {}
+    errors: dict[str, InferstreamError] = {}
     for name in names:
         try:
-            runs += await bench.play(name, asked, options=options, seed=seed)
-        except ContestantUnavailable as error:
-            unavailable[name] = str(error)
-    return runs, unavailable
+            await bench.play(name, asked, options=options, seed=seed, made=runs)
+        except InferstreamError as error:
+            errors[name] = error
+    return runs, errors
 
 
 def _check_broker(kafka: str) -> None:

@@ -84,12 +84,25 @@ class Bench:
         return self.calibrations[model]
 
     async def play(
-        self, contestant: str, scenario: Scenario, *, options: Options | None = None, seed: int = 1
+        self,
+        contestant: str,
+        scenario: Scenario,
+        *,
+        options: Options | None = None,
+        seed: int = 1,
+        made: list[Run] | None = None,
     ) -> list[Run]:
-        """All runs of a scenario: one, those of its sweep, or those of its search."""
+        """All runs of a scenario: one, those of its sweep, or those of its search.
+
+        They are added to `made` one by one, so that those before one that fails are not lost.
+        """
+        made = [] if made is None else made
         if scenario.search is not None:
-            return await self._search(contestant, scenario, options, seed)
-        return [await self.run(contestant, one, options=options, seed=seed) for one in scenario.variants()]
+            await self._search(contestant, scenario, options, seed, made)
+        else:
+            for one in scenario.variants():
+                made.append(await self.run(contestant, one, options=options, seed=seed))
+        return made
 
     async def run(self, contestant: str, scenario: Scenario, *, options: Options | None = None, seed: int = 1) -> Run:
         """One run of a contestant (`yours`: the one that runs already). Raises LoadTestError, and then no figures."""
@@ -106,6 +119,8 @@ class Bench:
                 f"scenario {scenario.name} needs --kafka apache: the embedded broker has no room in a "
                 "group for a second member"
             )
+        if found is not None and scenario.warm_up_s < found.warm_up_s and not scenario.backlog_s:
+            scenario = scenario.variant(warm_up_s=found.warm_up_s)
         load = getattr(scenario.arrivals, "load", None)
         pace = "" if load is None else f", load {load:g}"
         self._progress(f"{contestant}: {scenario.name}, SLO {scenario.slo_ms} ms{pace}, for {scenario.seconds:g} s")
@@ -133,16 +148,16 @@ class Bench:
         if not await self._triton_answers(model):
             raise LoadTestError(f"model '{model}' answers no call, nor after a new start of Triton")
 
-    async def _search(self, contestant: str, scenario: Scenario, options: Options | None, seed: int) -> list[Run]:
-        """Bisection; the runs in the order they were made."""
+    async def _search(
+        self, contestant: str, scenario: Scenario, options: Options | None, seed: int, made: list[Run]
+    ) -> None:
+        """Bisection."""
         assert scenario.search is not None
         low, high = scenario.search.from_rate, scenario.search.to_rate
-        runs = []
         for _ in range(scenario.search.steps):
             rate = (low * high) ** 0.5
-            runs.append(await self.run(contestant, scenario.variant(rate=rate), options=options, seed=seed))
-            low, high = (rate, high) if is_sustained(runs[-1]) else (low, rate)
-        return runs
+            made.append(await self.run(contestant, scenario.variant(rate=rate), options=options, seed=seed))
+            low, high = (rate, high) if is_sustained(made[-1]) else (low, rate)
 
     def _start(self) -> Place:
         folder = self._wanted_folder or Path(

@@ -8,17 +8,18 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from inferstream.errors import InferstreamError
 from loadtest import contestants, estimate, scenario, store
+from loadtest.arrivals import Replay
 from loadtest.bench import Bench
 from loadtest.calibration import Measured
 from loadtest.ceilings import triton_alone
 from loadtest.cells import THROUGHPUT
 from loadtest.contestants import Options
-from loadtest.errors import LoadTestError
+from loadtest.errors import LoadTestError, ScenarioError
 from loadtest.forms import Form, Part
 from loadtest.peers.flink_model_triton import __main__ as flink_model_triton
 from loadtest.result import Run
@@ -27,6 +28,7 @@ from loadtest.scenario import Scenario
 _SHORT_GRID_SECONDS = 0.7
 _FLINK_S_OWN = "flink-model-triton"
 _MOST_FAILURES = 3
+_GIVEN_UP = "given up"
 
 
 class Campaign:
@@ -50,14 +52,17 @@ class Campaign:
         self._machine = store.machine()
         self._grids: dict[str, Any] = dict(found.get("grids", {}))
         self._options: dict[str, Options] = {name: _best(tried) for name, tried in self._grids.items()}
-        self._unavailable: dict[str, str] = dict(found.get("unavailable", {}))
+        # Who could not be had may be there now; who was given up stays so.
+        self._unavailable = {
+            name: why for name, why in found.get("unavailable", {}).items() if why.startswith(_GIVEN_UP)
+        }
         self._failed: list[dict[str, Any]] = list(found.get("failed", ()))
         self._in_a_row: Counter[str] = Counter()
         self._runs: list[Run] = list(found.get("runs", ()))
         self._more: dict[str, Any] = {"findings": found["findings"]} if "findings" in found else {}
-        self._total_s = estimate.of_form(form)
+        self._totals_s = estimate.by_scenario(form)
         self._plays = sum(part.rounds * len(part.contestants) * len(part.scenarios) for part in form.parts)
-        self._done: list[tuple[float, float]] = []
+        self._done: list[estimate.Done] = []
 
     async def run(self) -> dict[str, Any]:
         """All of it; the document of results."""
@@ -69,10 +74,24 @@ class Campaign:
             await self._tune(name)
         for part in self._form.parts:
             await self._play(part)
-        await self._ask_directly()
-        if "flink" in self._form.tuned:
-            self._more["findings"] = {_FLINK_S_OWN: await asyncio.to_thread(flink_model_triton.attempt)}
+        self._save()
+        await self._at_last("triton alone", self._ask_directly())
+        if "flink" in self._form.tuned and "flink" not in self._unavailable:
+            await self._at_last(_FLINK_S_OWN, self._ask_of_flink())
         return self._save()
+
+    async def _at_last(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        """Something that is not worth losing hours for."""
+        try:
+            await work
+        except InferstreamError as error:
+            _tell(f"{what}: {error}")
+            self._failed.append(
+                {"contestant": what, "scenario": "", "slo_ms": 0, "load": None, "seed": 1, "why": str(error)}
+            )
+
+    async def _ask_of_flink(self) -> None:
+        self._more["findings"] = {_FLINK_S_OWN: await asyncio.to_thread(flink_model_triton.attempt)}
 
     async def _prepare(self, name: str) -> None:
         """Install it before the clock runs."""
@@ -111,32 +130,34 @@ class Campaign:
         self._runs, self._failed = [*filter(stays, self._runs)], [*filter(stays, self._failed)]
 
     def _leave_out(self, name: str, asked: Scenario) -> None:
-        self._total_s -= estimate.of_run(name, asked)
+        self._totals_s[asked.name] -= estimate.of_run(name, asked)
         self._plays -= 1
 
     async def _try(self, name: str, asked: Scenario, seed: int) -> None:
         guess_s, began = estimate.of_run(name, asked), time.monotonic()
         if name not in self._unavailable:
             try:
-                self._runs += await self._bench.play(name, asked, options=self._options.get(name), seed=seed)
+                await self._bench.play(name, asked, options=self._options.get(name), seed=seed, made=self._runs)
                 self._in_a_row[name] = 0
             except InferstreamError as error:
-                self._note_failure(name, asked, seed, str(error))
-            self._done.append((guess_s, time.monotonic() - began))
+                self._note_failure(name, asked, seed, str(error), isinstance(error, ScenarioError))
+            self._done.append(estimate.Done(asked.name, guess_s, time.monotonic() - began))
         else:
             self._leave_out(name, asked)
-        left = estimate.words(estimate.left(self._total_s, self._done))
+        left = estimate.words(estimate.left(self._totals_s, self._done))
         _tell(f"  {len(self._done)} of {self._plays} played, about {left} left")
 
-    def _note_failure(self, name: str, asked: Scenario, seed: int, why: str) -> None:
+    def _note_failure(self, name: str, asked: Scenario, seed: int, why: str, is_asked_wrong: bool) -> None:
         """One that fails again and again is not waited for any more; what it did before counts."""
         _tell(f"{name} {asked.name}: {why}")
         load = getattr(asked.arrivals, "load", None)
         where = {"contestant": name, "scenario": asked.name, "slo_ms": asked.slo_ms, "load": load, "seed": seed}
         self._failed.append({**where, "why": why})
+        if is_asked_wrong:  # of any contestant
+            return
         self._in_a_row[name] += 1
         if self._in_a_row[name] == _MOST_FAILURES:
-            self._give_up(name, f"given up after {_MOST_FAILURES} failed runs in a row; the last one: {why}")
+            self._give_up(name, f"{_GIVEN_UP} after {_MOST_FAILURES} failed runs in a row; the last one: {why}")
 
     def _give_up(self, name: str, why: str) -> None:
         _tell(f"{name}: {why}")
@@ -147,12 +168,18 @@ class Campaign:
         tried: list[dict[str, Any]] = []
         if name in self._unavailable or name in self._grids:
             return
-        try:
-            for choice in contestants.find(name).grid:
+        why = ""
+        for choice in contestants.find(name).grid:
+            try:
                 run_ = (await self._bench.play(name, scenario.load(THROUGHPUT), options=choice))[0]
+            except InferstreamError as error:
+                why = str(error)
+                _tell(f"{name}: {why}")
+                continue
+            if not run_["void"]:
                 tried.append({"options": dict(choice), "metric": run_["answered_per_s"] or 0.0})
-        except LoadTestError as error:
-            self._give_up(name, str(error))
+        if not tried:
+            self._give_up(name, why or "no run that tries its options counts")
             return
         self._grids[name] = tried
         self._options[name] = _best(tried)
@@ -194,7 +221,9 @@ def _is_of(run: Mapping[str, Any], asked: Scenario, seed: int) -> bool:
         return False
     is_many = asked.search is not None or len(asked.variants()) > 1
     load = getattr(asked.arrivals, "load", None)
-    return is_many or (run["slo_ms"], run["load"]) == (asked.slo_ms, load)
+    # One that failed has no length; a recording may be over before its scenario is.
+    is_as_long = isinstance(asked.arrivals, Replay) or run.get("seconds", asked.seconds) == asked.seconds
+    return is_many or ((run["slo_ms"], run["load"]) == (asked.slo_ms, load) and is_as_long)
 
 
 def _figures(row: Measured) -> dict[str, Any]:

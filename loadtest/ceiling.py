@@ -37,6 +37,7 @@ _CONTESTANTS = ("passthrough", "service")
 _BACKLOG = "backlog"
 _PARTITIONS = 4
 _SCORED_SHARE = 0.99
+_LONGEST_SECONDS = 300.0  # of a backlog; whoever needs longer has stopped
 
 
 class Figures(NamedTuple):
@@ -109,11 +110,14 @@ class Comparison:
         meter = CpuMeter()
         meter.watch("contestant", child.pid)
         began: tuple[int, float] | None = None
+        ends_at = time.monotonic() + _LONGEST_SECONDS
         async with Reader(topic, KafkaSettings(bootstrap_servers=self._bench.place.kafka)) as reader:
             while (done := sum((await reader.end_offsets()).values())) < self._events or began is None:
                 if began is None and done >= self._events / 10:
                     began = (done, time.perf_counter())
                     meter.begin()
+                if child.has_ended or time.monotonic() > ends_at:
+                    raise LoadTestError(f"only {done} of {self._events} events came out: {child.last_words()}")
                 await asyncio.sleep(0.02)
         took = time.perf_counter() - began[1]
         meter.look()

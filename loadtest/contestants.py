@@ -55,6 +55,8 @@ class Contestant(ABC):
     title: str
     note: str = ""
     grid: Sequence[Options] = ({},)
+    warm_up_s: float = 0.0
+    """Seconds of warm-up that it needs at least, as a virtual machine that compiles what is used often does."""
 
     @abstractmethod
     async def prepare(self) -> None:
@@ -147,6 +149,7 @@ class PeerFile(msgspec.Struct, forbid_unknown_fields=True):
     build: list[str] | None = None
     grid: list[dict[str, Any]] = msgspec.field(default_factory=lambda: [{}])
     note: str = ""
+    warm_up_s: float = 0.0
 
 
 class Program(Contestant):
@@ -154,6 +157,7 @@ class Program(Contestant):
 
     def __init__(self, file: PeerFile, folder: Path) -> None:
         self.name, self.title, self.note, self.grid = file.name, file.title, file.note, file.grid
+        self.warm_up_s = file.warm_up_s
         self._file = file
         self._folder = folder
         self._python = Path(sys.executable)

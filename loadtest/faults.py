@@ -40,8 +40,10 @@ class Saboteur:
     async def _restart_triton(self, fault: Fault) -> None:
         stack = self._our_stack(fault)
         await asyncio.to_thread(stack.kill, "triton")
-        await asyncio.sleep(fault.for_ms / 1e3)
-        await asyncio.to_thread(stack.start, "triton")
+        try:
+            await asyncio.sleep(fault.for_ms / 1e3)
+        finally:  # also when the run is given up: others come after it
+            await asyncio.to_thread(stack.start, "triton")
         self._triton_started(stack.pid("triton"))
 
     async def _slow_triton(self, fault: Fault) -> None:

@@ -53,7 +53,7 @@ def evaluate(document: Mapping[str, Any], runs: Runs) -> list[Line]:
         *_of_goodput(runs, found),
         *_of_latency(runs, found),
         *_of_trouble(runs, found),
-        Line("Every event of every run has its outcome", "none lost", _none_lost(runs)),
+        Line("Every event of every run has its outcome", "none lost", _none_lost(runs, document.get("failed", ()))),
     ]
 
 
@@ -137,9 +137,10 @@ def _least(values: Sequence[float], least: float, say: Callable[[Spread], str]) 
 
 
 def _ratio(ratio: ratios.Ratio, of: str) -> Finding | None:
-    """The part of a ratio that a promise is about."""
+    """The part of a ratio that a promise is about; of several one that is not met."""
     mine = [part for part in ratio.parts if part.of.startswith(of)]
-    return Finding(spread(mine[0].value), mine[0].is_met) if mine else None
+    worst = next((part for part in mine if not part.is_met), mine[0]) if mine else None
+    return Finding(spread(worst.value), worst.is_met) if worst else None
 
 
 def _in_time(runs: Runs, load: float) -> Finding | None:
@@ -250,9 +251,13 @@ def _score_after_s(run: Run, what: str) -> float | None:
     return found[-1] if found else None
 
 
-def _none_lost(runs: Runs) -> Finding | None:
-    mine = runs.all_of(SERVICE)
-    if not mine:
+def _none_lost(runs: Runs, failed: Sequence[Mapping[str, Any]]) -> Finding | None:
+    """A run whose audit fails has no figures: it is among those that failed, for whatever reason."""
+    mine, broken = runs.all_of(SERVICE), [each for each in failed if each["contestant"] == SERVICE]
+    if not mine and not broken:
         return None
     lost = sum(run["counts"]["lost"] for run in mine)
-    return Finding(f"{lost:,} lost of {sum(run['sent'] for run in mine):,} in {len(mine)} runs", lost == 0)
+    said = f"{lost:,} lost of {sum(run['sent'] for run in mine):,} in {len(mine)} runs"
+    if broken:
+        said += f"; of {len(broken)} more nothing is known, the last: {broken[-1]['why']}"
+    return Finding(said, lost == 0 and not broken)

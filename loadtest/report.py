@@ -11,6 +11,7 @@ from loadtest import page, plots, promises, tables
 from loadtest.cells import BURSTS, GOODPUT, SPIKE, Cell, Runs, by_broker
 from loadtest.errors import LoadTestError
 from loadtest.page import Picture, Section
+from loadtest.result import GIVEN_UP
 
 _TITLE = "Load test results"
 _DETAILED_LOADS = (0.8, 1.0)  # of scenario goodput, in pictures of latency
@@ -130,7 +131,8 @@ def _time_pictures(kafka: str, runs: Runs) -> Iterator[Picture]:
 def _has_story(runs: Runs, cell: Cell) -> bool:
     """Whether its seconds differ: something went wrong, or the rate changed."""
     every = [run for name in runs.contestants for run in runs.rounds(name, cell).values()]
-    return cell.scenario in (SPIKE, BURSTS) or any(run["events"] for run in every)
+    told = (event["what"] for run in every for event in run["events"])
+    return cell.scenario in (SPIKE, BURSTS) or any(not what.startswith(GIVEN_UP) for what in told)
 
 
 def _file(kafka: str, kind: str, cell: Cell) -> str:

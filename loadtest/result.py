@@ -23,6 +23,9 @@ outcome.
 
 _PROCESSES = ("contestant", "triton", "kafka", "generator", "collector")
 
+GIVEN_UP = "drain given up"
+"""How the note of a run begins that did not wait for all events."""
+
 
 class Observed(NamedTuple):
     """What the processes of a run found. `schedule` in ns from `begin_ns`; `class_of`: numbers of SLO classes;

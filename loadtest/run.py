@@ -16,7 +16,7 @@ from inferstream.settings import load as load_settings
 from loadtest import collector, place, result, topics
 from loadtest.arrivals import Replay
 from loadtest.contestants import Contestant, Job, Options, Service, service_environ
-from loadtest.errors import AccountingError, LoadTestError
+from loadtest.errors import AccountingError, ScenarioError
 from loadtest.faults import Saboteur
 from loadtest.instances import Instances
 from loadtest.pacer import Schedule
@@ -66,7 +66,10 @@ class Conductor:
     async def run(self) -> result.Run:
         """The figures, complete; or an error, and no figures."""
         if not len(self._schedule):
-            raise LoadTestError(f"scenario {self._scenario.name} sends no event; raise its rate or its seconds")
+            raise ScenarioError(
+                f"scenario {self._scenario.name} at an SLO of {self._scenario.slo_ms} ms sends no event: raise its "
+                "rate or its seconds, or the SLO if the model cannot keep it at all"
+            )
         self._folder.mkdir(parents=True)
         if self._contestant is not None:
             await self._contestant.prepare()
@@ -76,11 +79,16 @@ class Conductor:
             observed = await self._perform(children["collector"], children["generator"])
         finally:
             await self._clear(*children.values())
+        try:
+            return await self._books(observed)
+        finally:
+            if self._place.topics is None:
+                await asyncio.to_thread(topics.delete, self._place.kafka, self._tag)
+
+    async def _books(self, observed: result.Observed) -> result.Run:
         name = self._contestant.name if self._contestant else "yours"
         run = result.build(self._scenario, observed, contestant=name, options=self._options, seed=self._seed)
         await self._audit()
-        if self._place.topics is None:
-            await asyncio.to_thread(topics.delete, self._place.kafka, self._tag)
         return run
 
     async def _perform(self, collecting: Child, generating: Child) -> result.Observed:
@@ -209,7 +217,7 @@ class Conductor:
             if self._seen > seen:
                 seen, at = self._seen, time.monotonic()
         if self._seen < len(self._schedule):
-            self._note(f"drain given up with {len(self._schedule) - self._seen} events unanswered")
+            self._note(f"{result.GIVEN_UP} with {len(self._schedule) - self._seen} events unanswered")
         await asyncio.sleep(_REPEATS_SECONDS)
 
     async def _audit(self) -> None:

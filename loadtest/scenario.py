@@ -157,12 +157,12 @@ class Scenario(Strict):
         return np.concatenate([old, warm_up, measured])
 
     def variant(self, **changes: Any) -> "Scenario":
-        """The same with other values, checked; `rate` and `load` go to the arrivals."""
+        """The same with other values; `rate` and `load` go to the arrivals. Raises ScenarioError."""
         content = self.model_dump(exclude={"sweep", "search"})
         for name in ("rate", "load"):
             if name in changes:
                 content["arrivals"] |= {"rate": None, "load": None, name: changes.pop(name)}
-        return Scenario.model_validate(content | changes)
+        return parse(content | changes, f"scenario {self.name}")
 
     def variants(self) -> "list[Scenario]":
         """The single runs of a sweep; itself where there is none."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -28,9 +29,9 @@ def create(kafka: str, tag: str, partitions: int) -> None:
     try:
         for future in admin.create_topics(new, request_timeout=_SECONDS).values():
             future.result(_SECONDS)
+        _wait_until_led(admin, [topic.topic for topic in new])
     except (KafkaException, TimeoutError) as error:
         raise LoadTestError(f"topics {tag}-* cannot be created on {kafka}: {_reason(error)}") from None
-    _wait_until_led(admin, [topic.topic for topic in new])
 
 
 def _wait_until_led(admin: AdminClient, names: Sequence[str]) -> None:
@@ -49,7 +50,8 @@ def delete(kafka: str, tag: str) -> None:
     """The topics of a run that is over: its data is not needed any more. A broker that cannot keeps them."""
     admin = _admin(kafka)
     for future in admin.delete_topics([f"{tag}-{part}" for part in ("in", "out", "dead")]).values():
-        future.exception(_SECONDS)
+        with suppress(TimeoutError):
+            future.exception(_SECONDS)
 
 
 def partitions(kafka: str, *topics: str) -> Mapping[str, int]:

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Collection, Mapping
 from functools import partial
 
+from inferstream.app import collect_seldom
 from inferstream.kafka import KafkaSink, KafkaSource
 from inferstream.pipeline.interfaces import OutRecord
 from inferstream.settings import KafkaSettings
@@ -36,6 +37,7 @@ class PassThrough:
         """Work may begin."""
         if not self._is_ready:
             self._is_ready = True
+            collect_seldom()  # as the service does
             print("ready", flush=True)
 
     async def revoked(self, partitions: Collection[int]) -> None:

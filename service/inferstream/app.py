@@ -53,6 +53,13 @@ _COLLECT_AFTER = (10_000, 20, 50)
 _ANSWERING = frozenset({"model", "fallback"})  # a canary or shadow that comes later and does not fit ends nothing
 
 
+def collect_seldom() -> None:
+    """Of a process that has started: what lives now lives for good, and need not be looked at again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
+
+
 class SystemClock:
     """The machine's clocks."""
 
@@ -279,10 +286,7 @@ class App:
             await asyncio.sleep(_CREDENTIALS_INTERVAL)
 
     def _become_ready(self, missing: list[str]) -> None:
-        # What lives now lives for good: keep the collector from looking at it again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_COLLECT_AFTER)
+        collect_seldom()
         self._started = True
         log.info("ready", pipelines=sorted(self._pipelines), without_model=missing)
 

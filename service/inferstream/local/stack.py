@@ -166,7 +166,9 @@ class Stack:
             self._janitor = None
 
     def _end(self, part: Part, grace: float) -> None:
-        identity = self._state.processes.pop(part)
+        identity = self._state.processes.pop(part, None)
+        if identity is None:  # it has been ended before
+            return
         stop_group(identity, grace)
         self._order({"ended": identity.pid})
         if part == "triton":

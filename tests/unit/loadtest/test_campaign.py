@@ -7,8 +7,8 @@ import pytest
 from loadtest import scenario
 from loadtest.calibration import Calibration, Measured
 from loadtest.campaign import Campaign
-from loadtest.contestants import Options
-from loadtest.errors import ContestantUnavailable, LoadTestError
+from loadtest.contestants import Options, find
+from loadtest.errors import ContestantUnavailable, LoadTestError, ScenarioError
 from loadtest.forms import Form, Part
 from loadtest.place import Place
 from loadtest.result import Run
@@ -29,15 +29,26 @@ class FakeBench:
         self.played: list[tuple[str, int]] = []
         self._failing = failing or set()
         self._error = error or LoadTestError("it fell over")
+        self.per_s = 1_000.0
 
     async def calibrate(self) -> None:
         pass
 
-    async def play(self, name: str, asked: Scenario, *, options: Options | None = None, seed: int = 1) -> list[Run]:
+    async def play(
+        self,
+        name: str,
+        asked: Scenario,
+        *,
+        options: Options | None = None,
+        seed: int = 1,
+        made: list[Run] | None = None,
+    ) -> list[Run]:
         self.played.append((name, seed))
         if len(self.played) - 1 in self._failing:
             raise self._error
-        return [run(name, seed=seed)]
+        made = [] if made is None else made
+        made.append(run(name, seed=seed, seconds=asked.seconds, answered_per_s=self.per_s))
+        return made
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +124,7 @@ async def test_a_contestant_that_cannot_be_installed_is_not_played(monkeypatch: 
 async def test_what_was_measured_is_kept_after_every_round() -> None:
     kept: list[dict[str, Any]] = []
     await played(FakeBench(), Part(["service"], [STEADY], 2), kept=kept)
-    assert [len(document["runs"]) for document in kept] == [1, 2, 2]
+    assert [len(document["runs"]) for document in kept] == [1, 2, 2, 2]
     assert kept[-1]["triton_alone"][0]["model"] == "fraud"
 
 
@@ -145,11 +156,52 @@ async def test_a_round_that_was_broken_off_is_played_anew_by_all() -> None:
 async def test_a_run_that_failed_and_one_who_was_given_up_are_not_missing() -> None:
     first = await played(FakeBench(failing={0, 2, 4}), Part(["service", "passthrough"], [STEADY], 1))
     assert [one["contestant"] for one in first["failed"]] == ["service"]
-    first["unavailable"] = {"naive": "naive cannot be installed"}
+    first["unavailable"] = {"naive": "given up after 3 failed runs in a row"}
     bench = FakeBench()
     found = await played(bench, Part(["service", "passthrough", "naive"], [STEADY], 1), earlier=first)
     assert bench.played == []
     assert (len(found["runs"]), len(found["failed"]), found["unavailable"]) == (1, 1, first["unavailable"])
+
+
+async def test_one_that_could_not_be_installed_is_had_when_it_can_beside_the_others() -> None:
+    first = await played(FakeBench(), Part(["service"], [STEADY], 1))
+    first["unavailable"] = {"passthrough": "passthrough cannot be installed: no network"}
+    bench = FakeBench()
+    found = await played(bench, Part(["service", "passthrough"], [STEADY], 1), earlier=first)
+    assert bench.played == [("service", 1), ("passthrough", 1)]
+    assert (len(found["runs"]), found["unavailable"]) == (2, {})
+
+
+async def test_what_could_not_be_asked_of_anybody_gives_nobody_up() -> None:
+    wrong = ScenarioError("sends no event")
+    found = await played(FakeBench(failing=set(range(4)), error=wrong), Part(["service"], [STEADY], 5))
+    assert (len(found["failed"]), len(found["runs"]), found["unavailable"]) == (4, 1, {})
+
+
+async def test_what_comes_last_is_not_worth_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measure(url: str, model: str, **_: Any) -> list[Measured]:
+        raise LoadTestError("Triton hangs")
+
+    monkeypatch.setattr("loadtest.ceilings.triton_alone.measure", measure)
+    found = await played(FakeBench(), Part(["service"], [STEADY], 1))
+    assert len(found["runs"]) == 1
+    assert [(each["contestant"], each["why"]) for each in found["failed"]] == [("triton alone", "Triton hangs")]
+
+
+async def test_one_choice_that_fails_costs_a_peer_no_more_than_that_choice() -> None:
+    found = await played(FakeBench(failing={0}), Part(["confluent"], [STEADY], 1), tuned=("confluent",))
+    assert len(found["grids"]["confluent"]) == len(find("confluent").grid) - 1
+    assert (len(found["runs"]), found["unavailable"]) == (1, {})
+    all_fail = set(range(len(find("confluent").grid)))
+    found = await played(FakeBench(failing=all_fail), Part(["confluent"], [STEADY], 1), tuned=("confluent",))
+    assert (found["grids"], found["unavailable"]) == ({}, {"confluent": "it fell over"})
+
+
+async def test_runs_of_another_length_are_another_round() -> None:
+    first = await played(FakeBench(), Part(["service"], [STEADY.variant(seconds=3)], 1))
+    bench = FakeBench()
+    await played(bench, Part(["service"], [STEADY], 1), earlier=first)
+    assert bench.played == [("service", 1)]
 
 
 async def test_another_load_or_slo_is_another_round() -> None:

@@ -2,8 +2,11 @@
 
 import pytest
 from loadtest import contestants, estimate, forms
+from loadtest.contestants import find
 from loadtest.errors import ScenarioError
+from loadtest.estimate import Done
 from loadtest.forms import Form, Wish, narrow
+from loadtest.scenario import load
 
 PEERS = contestants.peers()
 MEDIUM = forms.medium(PEERS)
@@ -111,11 +114,24 @@ def test_what_a_form_does_not_have_is_told(wish: Wish, told: str) -> None:
     assert told in str(raised.value)
 
 
-def test_what_is_left_follows_from_what_runs_take_here() -> None:
-    assert estimate.left(100, []) == 100
-    assert estimate.left(100, [(10, 30)]) == 90
-    assert estimate.left(100, [(10, 20)] * 3) == 140
-    assert estimate.left(20, [(10, 20)] * 3) == 0
+def test_what_is_left_follows_from_what_runs_of_a_scenario_take_here() -> None:
+    assert estimate.left({"a": 100, "b": 50}, []) == 150
+    assert estimate.left({"a": 100}, [Done("a", 10, 30)]) == 90
+    assert estimate.left({"a": 100, "b": 50}, [Done("a", 10, 20)] * 3) == 140 + 50
+    assert estimate.left({"a": 20}, [Done("a", 10, 20)] * 3) == 0
+
+
+def test_a_backlog_takes_as_long_as_its_contestant_needs_up_to_what_is_waited_for() -> None:
+    backlog = load("throughput")
+    naive, concurrent, service = (estimate.of_run(name, backlog) for name in ("naive", "concurrent", "service"))
+    assert naive > concurrent + 30 > service + 30
+    assert naive < backlog.drain_s + 30
+
+
+def test_tuning_is_a_backlog_for_each_choice_of_those_who_are_tuned() -> None:
+    one = Form([], ["naive"])
+    assert estimate.of_tuning(Form([])) == 0
+    assert estimate.of_tuning(one) == len(find("naive").grid) * estimate.of_run("naive", load("throughput"))
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(20, "1 min"), (150, "2 min"), (5_900, "98 min"), (7_300, "2 h 2 min")])

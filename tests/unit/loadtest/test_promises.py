@@ -133,6 +133,13 @@ def test_a_lost_event_breaks_a_promise() -> None:
     assert finding("Every event", run("service"), lost) == ("1 lost of 2,000 in 2 runs", False)
 
 
+def test_a_run_whose_books_do_not_balance_breaks_it_too() -> None:
+    """It has no figures, so it is not among the runs."""
+    broken = {"contestant": "service", "scenario": "steady", "why": "the audit failed"}
+    found = finding("Every event", run("service"), failed=[broken, broken | {"contestant": "flink"}])
+    assert found == ("0 lost of 1,000 in 1 runs; of 1 more nothing is known, the last: the audit failed", False)
+
+
 def test_a_void_run_keeps_no_promise() -> None:
     assert evaluate(share(2.0, 1.0, void="late"))["Answered in time at load 2, SLO 50 ms"].finding is None
 

@@ -132,8 +132,12 @@ class Demo:
         began = time.monotonic()
         async with aiohttp.ClientSession() as session:
             while True:
-                async with session.get(self._service.url("metrics")) as answer:
-                    stages = stage_figures(await answer.text())
+                try:
+                    async with session.get(self._service.url("metrics")) as answer:
+                        stages = stage_figures(await answer.text())
+                except aiohttp.ClientError:  # whoever waits for outcomes says why it does not answer
+                    await asyncio.sleep(_REFRESH_SECONDS)
+                    continue
                 elapsed = max(0.0, time.monotonic() - began - WARM_UP_SECONDS)
                 self._view.show(Moment(min(elapsed, seconds), seconds, self._measured, stages))
                 await asyncio.sleep(_REFRESH_SECONDS)
