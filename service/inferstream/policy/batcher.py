@@ -9,6 +9,7 @@ the size the load asks for is missed at once (window drop): waiting for the olde
 batches tiny and every later event late. What is missed is the fallback's while it still has time.
 """
 
+import math
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -22,8 +23,10 @@ _PROBE_SECONDS = 0.2  # a backend that seems too slow for every event is tried a
 _LOOK_AGAIN_SECONDS = 0.01  # while no endpoint is up
 _PATIENCE = 10  # times the estimate of a call that nobody's deadline ends …
 _LEAST_PATIENCE_SECONDS = 2.0  # … and at least this: a server that forgot it must not keep its instance from others
+_LATELY_SECONDS = 1.0  # a class whose last event is older is not thought of while none of it waits
 _SUPPLY_CALLS = 2  # full ones, for every instance
 _SUPPLY_SHARE = 0.05  # of the shortest SLO
+_ROUNDING = 1e-9
 _BY_DEADLINE = attrgetter("deadline")
 
 
@@ -133,16 +136,11 @@ class Batcher(Generic[E]):
         self._reserve, self._fallback = reserve, fallback
 
     def set_up(self, endpoint: int, is_up: bool, instances: int | None = None, max_rows: int = 0) -> None:
-        """An endpoint went away or came back, with so many instances of the model, which takes so many rows at most.
-
-        0: any number. Calls are kept to what every endpoint takes, since a failed one is made again at another.
-        """
+        """An endpoint went away or came back, with so many instances of the model, which takes so many rows at most
+        (0: any number)."""
         one = self._endpoints[endpoint]
         one.set_up(is_up, instances)
-        if max_rows != one.max_rows:
-            one.max_rows = max_rows
-            most = (each.max_rows for each in self._endpoints if each.max_rows)
-            self._max_rows = min([self._limits.max_rows, *most])
+        one.max_rows = max_rows or self._limits.max_rows
 
     def add(self, events: Iterable[E]) -> None:
         """Events join the queue of their class, by deadline; among equal ones in the order given."""
@@ -156,6 +154,12 @@ class Batcher(Generic[E]):
             else:
                 queue.append(event)
         self._waiting = sum([len(each.events) for each in self._order])
+
+    def give_up(self) -> list[E]:
+        """All that waits, which somebody else is to answer."""
+        events = [event for queue in self._order for event in queue.events]
+        self.drop(lambda event: True)
+        return events
 
     def drop(self, is_gone: "Predicate[E]") -> None:
         """Forget the waiting events that somebody else answers now."""
@@ -175,12 +179,16 @@ class Batcher(Generic[E]):
         endpoint = min(free, key=Instances.frees_at)
         frees_at, overhead = endpoint.frees_at(), self._limits.overhead
         send_at = frees_at - overhead - endpoint.slack()
+        self._max_rows = min(self._limits.max_rows, endpoint.max_rows)
+        for queue in self._order:
+            if queue.events:
+                queue.seen_at = now
         if now < send_at:  # just in time: let the batch grow
             return Plan(None, missed, min(send_at, self._overdue_at()))
         start = max(now + overhead / 2, frees_at)
         backends = sum(len(e) for e in up)
         missed += self._drop_window(start, backends)
-        events = self._take(start, backends) if self._waiting else self._probe(missed, now)
+        events = self._take(start, backends, now) if self._waiting else self._probe(missed, now)
         if not events:
             return Plan(None, missed, None)
         self._numbers += 1
@@ -249,13 +257,20 @@ class Batcher(Generic[E]):
         rows = self._latency.most_rows(self._latency.safety * budget / (1 + 1 / backends))
         return min(max(1, rows), self._max_rows)
 
-    def _take(self, start: float, backends: int) -> list[E]:
-        """As many as the earliest of them allows: first the reserved shares, then by deadline."""
+    def _take(self, start: float, backends: int, now: float) -> list[E]:
+        """As many as the earliest of them allows: first the reserved shares, then by deadline.
+
+        A class with a share of its own that has had events lately is thought of while none of it waits: what comes of
+        it during this call must make the next one.
+        """
         heads = [q.events[0].deadline for q in self._order if q.events and not q.is_behind]
         if heads:
             rows = self._latency.most_rows(min(heads) - start - self._after())
         else:  # all are late: only what comes meanwhile has a deadline to keep
             rows = min(self._target(q.slo_seconds, backends) for q in self._order)
+        for q in self._order:
+            if q.reserved_share and not q.events and now - q.seen_at < _LATELY_SECONDS:
+                rows = min(rows, self._target(q.slo_seconds, backends))
         size = max(1, min(self._max_rows, self._waiting, rows))
         if len(self._order) == 1:
             queue = self._order[0].events
@@ -273,8 +288,11 @@ class Batcher(Generic[E]):
         """What the classes with a share of their own are owed of a batch of this size."""
         taken: list[E] = []
         for queue in self._order:
-            owed = min(len(queue.events), -int(-queue.reserved_share * size // 1), size - len(taken))
-            taken += [queue.events.popleft() for _ in range(owed)]
+            # Rounded up, and less later for it: of calls of a row or two a share must not be all.
+            queue.owed = queue.owed + queue.reserved_share * size if queue.events else 0.0
+            own = min(len(queue.events), max(0, math.ceil(queue.owed - _ROUNDING)), size - len(taken))
+            queue.owed = min(1.0, queue.owed - own)
+            taken += [queue.events.popleft() for _ in range(own)]
         return taken
 
     def _gives_up_at(self, events: list[E], start: float) -> float:
@@ -309,4 +327,7 @@ class _Queue(Generic[E]):
         self.reserved_share = slo_class.reserved_share
         self.is_scored_late = slo_class.is_scored_late
         self.is_behind = False
+        self.seen_at = float("-inf")
+        self.owed = 0.0
+        """Rows of its share that it was not given yet; below 0 it was given more."""
         self.events: deque[E] = deque()

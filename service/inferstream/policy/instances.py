@@ -29,8 +29,8 @@ class Instances:
         self._instances = [_Instance(latency) for _ in range(instances)]
         self.is_up = True
         self.in_flight = 0
-        self.max_rows = 0
-        """Of a call at most; 0: any number."""
+        self.max_rows = 1 << 30
+        """Of a call at most."""
 
     @property
     def has_room(self) -> bool:
@@ -50,8 +50,12 @@ class Instances:
 
     def set_up(self, is_up: bool, instances: int | None) -> None:
         self.is_up = is_up
-        if instances is not None and instances != len(self._instances) and self.in_flight == 0:
-            self._instances = [_Instance(self._latency) for _ in range(instances)]
+        if instances is None or instances == len(self._instances):
+            return
+        more = instances - len(self._instances)
+        self._instances += [_Instance(self._latency) for _ in range(more)]
+        for idle in [each for each in self._instances if not each.sent][: max(0, -more)]:
+            self._instances.remove(idle)  # those that compute go when they have ended
 
     def sent(self, number: int, rows: int, arrived: float) -> None:
         min(self._instances, key=lambda i: i.frees_at).add(_Sent(number, rows, arrived))

@@ -231,15 +231,61 @@ def test_more_instances_are_used_once_they_are_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("learned", "rows"), [([(0, 0), (1, 8)], 8), ([(0, 16), (1, 8)], 8), ([(1, 1_024)], 64), ([(1, 8), (1, 0)], 64)]
+    ("most", "rows"), [((0, 0), (64, 64)), ((8, 0), (8, 64)), ((16, 8), (16, 8)), ((1_024, 1), (64, 1))]
 )
-def test_calls_have_no_more_rows_than_every_model_that_answers_takes(learned: list[tuple[int, int]], rows: int) -> None:
-    """The number is learned from the servers, whose models may differ; 0 is any number."""
+def test_a_call_has_no_more_rows_than_the_model_it_is_for_takes(most: tuple[int, int], rows: tuple[int, int]) -> None:
+    """The number is learned from each server; 0 is any number."""
     waiting = batcher(instances=(1, 1), max_rows=64)
-    for endpoint, most in learned:
-        waiting.set_up(endpoint, True, 1, most)
+    for endpoint, each in enumerate(most):
+        waiting.set_up(endpoint, True, 1, each)
     waiting.add(items(200, 1.0))
-    assert len(sent(waiting.next(0.0)).events) == rows
+    assert tuple(len(sent(waiting.next(0.0)).events) for _ in most) == rows
+
+
+def test_a_share_of_small_calls_is_a_share_and_not_all() -> None:
+    """Each is rounded up, so the next ones give less."""
+    waiting = batcher(DEFAULT, SloClass("slow", 5.0, 0.1), max_rows=1)
+    waiting.add([*items(300, 0.9), *items(300, 5.0, "slow", first=1_000)])
+    classes, now = [], 0.0
+    for _ in range(100):
+        call = sent(waiting.next(now))
+        classes.append(call.events[0].slo_class)
+        now += 0.002
+        waiting.done(call, now, was_answered=True)
+    assert classes.count("slow") == 10
+
+
+def test_a_call_leaves_room_for_a_class_of_which_none_waits_just_now() -> None:
+    """What comes of it meanwhile must make the next call; one that has not come for long is not thought of."""
+    gold = SloClass("gold", 0.02, 0.3)
+    waiting = batcher(gold, SloClass("bulk", 5.0), max_rows=1_000)
+    waiting.add(items(2_000, 5.0, "bulk"))
+    assert len(sent(waiting.next(0.0)).events) == 1_000
+    waiting = batcher(gold, SloClass("bulk", 5.0), max_rows=1_000)
+    waiting.add([*items(1, 0.02, "gold"), *items(2_000, 5.0, "bulk", first=10)])
+    first = sent(waiting.next(0.0))
+    waiting.done(first, 0.01, was_answered=True)
+    bounded = sent(waiting.next(0.01))
+    assert {event.slo_class for event in bounded.events} == {"bulk"}
+    assert len(bounded.events) < 100
+    waiting.done(bounded, 0.02, was_answered=True)
+    assert len(sent(waiting.next(1.5)).events) == 1_000
+
+
+def test_instances_that_are_added_are_used_under_load_and_those_taken_away_end_first() -> None:
+    waiting = batcher(max_rows=1)
+    waiting.add(items(40, 1.0))
+    calls = [sent(waiting.next(0.0))]
+    assert waiting.next(0.0).call is None
+    waiting.set_up(0, True, 4)
+    calls += [sent(waiting.next(0.0)) for _ in range(3)]
+    assert waiting.next(0.0).call is None
+    waiting.set_up(0, True, 1)
+    for number, call in enumerate(calls):
+        waiting.done(call, 0.001 * (number + 1), was_answered=True)
+    waiting.set_up(0, True, 1)
+    assert sent(waiting.next(0.1)).number == 5
+    assert waiting.next(0.1).call is None
 
 
 def test_what_would_be_late_is_judged_by_calls_as_large_as_the_model_takes() -> None:

@@ -53,7 +53,7 @@ class Watch:
                 behind = await self._source.behind()
             except Unavailable:
                 # At most so much: events may come, and only the broker knows.
-                self._show_lag(self._look(dict.fromkeys(self._lagging, 1)))
+                self._show_lag(self._look({number: 1 for number, *_ in self._commit.partitions()}))
                 self._progress.excuse_all()
                 self._stuck = None
                 continue

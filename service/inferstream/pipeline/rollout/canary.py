@@ -63,6 +63,8 @@ class Canary:
         for number, model in enumerate(self.models):
             self._batcher.set_up(number, model.is_ready, model.instances, model.max_batch_size)
         self._batcher.keep(reserve.emit, reserve.fallback)
+        if not any(model.is_ready for model in self.models):  # the model is up, and has not long to wait
+            return Plan(None, self._batcher.give_up(), None)
         plan = self._batcher.next(now)
         if plan.missed:
             self._canary_did("late", len(plan.missed))
