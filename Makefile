@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # `TORCH=cpu make models-venv` takes a CPU build of torch from PIP_FIND_LINKS and leaves CUDA's libraries out.
 TORCH  ?= cuda
 
-.PHONY: help demo test test-slow sim test-models test-browser sbom wheel audit-deps audit-workflows audit-chart chart kube kube-rolling chaos fuzz hold bench-quick bench-medium bench lint format models-venv models models-results lock clean
+.PHONY: help neighbour demo test test-slow sim test-models test-browser sbom wheel audit-deps audit-workflows audit-chart chart kube kube-rolling chaos fuzz hold bench-quick bench-medium bench lint format models-venv models models-results lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -37,6 +37,9 @@ fuzz: $(READY) ## any bytes at all that are read from outside; INPUTS=100000 TAR
 
 hold: $(READY) ## how long hostile events hold the event loop, by kind; three minutes
 	$(BIN)/python -m loadtest.hold $(ARGS)
+
+neighbour: $(READY) ## a healthy pipeline's share in time with and without a hostile topic beside it: service/SECURITY.md
+	$(BIN)/python -m loadtest.neighbour --rate 300 $(ARGS)
 
 bench-quick: $(READY) ## the service beside its ceilings, a hand-written loop and FastStream; under ten minutes
 	$(BIN)/python -m loadtest bench --quick $(ARGS)
@@ -110,12 +113,13 @@ audit-workflows: ## the workflow files, by zizmor; offline
 	.venv-audit/bin/zizmor --offline --quiet --pedantic .github/workflows
 
 CHART_PIP := .venv-audit-chart/bin/python -m pip --disable-pip-version-check --quiet
-audit-chart: $(READY) ## the chart as Helm renders it, by checkov; what it may say, and why, is in helm/checkov.yaml
+audit-chart: $(READY) ## the chart as Helm renders it, and the Dockerfile, by checkov; what it may say, and why, is in helm/checkov.yaml
 	@test -x .venv-audit-chart/bin/python || $(PYTHON) -m venv .venv-audit-chart
 	@$(CHART_PIP) install --require-hashes --no-deps -r service/locks/audit-chart.txt
 	@rm -rf .inferstream/chart
 	$(BIN)/python -m tests.helm .inferstream/chart
 	.venv-audit-chart/bin/checkov --config-file helm/checkov.yaml --directory .inferstream/chart
+	.venv-audit-chart/bin/checkov --config-file helm/checkov.yaml --file service/Dockerfile
 
 chart: $(READY) ## what the Helm chart takes from the code, made anew
 	$(BIN)/python -m helm.generate

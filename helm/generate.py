@@ -1,10 +1,11 @@
 """What the chart takes from the code: python -m helm.generate writes it, a test compares.
 
-values.schema.json gets the part under `config`; files/ get the settings' defaults, the dashboard, and the alert rules
-with places for what depends on the settings.
+values.schema.json gets the part under `config`; README.md the table of values, from it and values.yaml; files/ get the
+settings' defaults, the dashboard, and the alert rules with places for what depends on the settings.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from inferstream.settings import PipelineSettings, Settings
 
 CHART = Path(__file__).parent / "inferstream"
 _SCHEMA = "values.schema.json"
+_TABLE = "## Values"
 _ANSWERED, _SCORED = 0.987654, 0.876543  # objectives whose digits appear nowhere else
 _LABEL, _VALUE = "chart_label", "chart-value"
 _PIPELINE, _SLO_MS = "chart-pipeline", 61_728_394
@@ -39,6 +41,7 @@ def generated() -> dict[str, str]:
         "files/defaults.yaml": _defaults(),
         "files/alerts.yaml": _alerts(),
         "files/dashboard.json": as_json() + "\n",
+        "README.md": _readme(),
     }
 
 
@@ -74,6 +77,26 @@ def _alerts() -> str:
             raise ValueError(f"the rules have no {place} any more: the chart's template must follow them")
         text = text.replace(found, place)
     return text
+
+
+def _readme() -> str:
+    """The README as it is, with the table of values put in anew."""
+    text = (CHART / "README.md").read_text()
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema_: dict[str, Any] = json.loads(_values_schema())
+    rows = [f"| `{path}` | {default} | {said} |" for path, default, said in _values(schema_["properties"], defaults)]
+    table = "\n".join(["| value | default | what it is |", "|---|---|---|", *rows])
+    return text[: text.index(_TABLE) + len(_TABLE)] + f"\n\n{table}\n"
+
+
+def _values(properties: dict[str, Any], defaults: dict[str, Any], above: str = "") -> Iterator[tuple[str, str, str]]:
+    """Path, default and description; of what is a Kubernetes object, and of the settings, as a whole."""
+    for name, each in properties.items():
+        default = defaults.get(name)
+        if "properties" in each and name != "config":
+            yield from _values(each["properties"], default or {}, f"{above}{name}.")
+        elif name in defaults:
+            yield f"{above}{name}", f"`{json.dumps(default)}`", each.get("description", "")
 
 
 def main() -> None:

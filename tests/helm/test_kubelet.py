@@ -66,10 +66,16 @@ class Cluster(NamedTuple):
         return [f"{each.container}: {each.what}" for each in self.said if each.pod == pod]
 
 
+def _without(why: str) -> None:
+    if "kube" in os.environ.get("INFERSTREAM_REQUIRE", "").split(","):
+        pytest.fail(f"{why}, and INFERSTREAM_REQUIRE says it must be there")
+    pytest.skip(why)
+
+
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     if os.geteuid() or shutil.which("setpriv") is None:
-        pytest.skip("the process kubelet makes namespaces: it needs root and util-linux")
+        _without("the process kubelet makes namespaces: it needs root and util-linux")
     try:
         with running(tmp_path / "plane", nodes=0) as kubeconfig:
             async with connected(kubeconfig) as api:
@@ -89,9 +95,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
                     node.cancel()
                     await asyncio.wait([node])
     except NoControlPlane as error:
-        if "kube" in os.environ.get("INFERSTREAM_REQUIRE", "").split(","):
-            pytest.fail(f"{error}, and INFERSTREAM_REQUIRE says it must be there")
-        pytest.skip(str(error))
+        _without(str(error))
 
 
 def shell(script: str, name: str = "main", **more: object) -> Object:

@@ -35,6 +35,11 @@ _REFUSES = {
     "INFERSTREAM__PIPELINES__FRAUD__REFUSE_CARD_NUMBERS": "true",
     "INFERSTREAM__PIPELINES__FRAUD__DEAD_LETTER_LIMIT__ENABLED": "false",
 }
+_SECRET = "planted-in-the-settings"
+_PLANTED = {
+    "INFERSTREAM__TRITON__ACCESS_KEY": f"access-key={_SECRET}-1",
+    "INFERSTREAM__TRITON__MODEL_CONTROL_KEY": f"control-key={_SECRET}-2",
+}
 _OFF = {**_REFUSES, "INFERSTREAM__PIPELINES__FRAUD__REFUSE_CARD_NUMBERS": "false"}
 
 
@@ -175,7 +180,7 @@ async def told(bench: Bench, service: ServiceProcess, environ: dict[str, str]) -
 async def test_no_card_number_comes_out_of_a_pipeline_that_refuses_them(traced: Bench) -> None:
     cards = Cards(seed=3)
     await traced.create_topics()
-    environ = {**_REFUSES, "INFERSTREAM__WEB__PAGE": "true"}
+    environ = {**_REFUSES, **_PLANTED, "INFERSTREAM__WEB__PAGE": "true"}
     async with traced.service(environ) as service:
         count = await send(traced, cards.records(_NUMBERS))
         outcomes = await answered(traced, count)
@@ -185,6 +190,7 @@ async def test_no_card_number_comes_out_of_a_pipeline_that_refuses_them(traced: 
         seen["log"] = service.log
     seen |= {"outcomes": whole(outcomes), "dead letters": whole(letters)}
     assert {where: sorted(found)[:3] for where, text in seen.items() if (found := cards.leaked(text))} == {}
+    assert [where for where, text in seen.items() if _SECRET in text] == []
     causes = {dict(letter.headers)["dlq-cause"] for letter in letters}
     assert causes == {b"card_number", b"invalid", b"malformed", b"oversize", b"unknown_schema"}
     assert '"dead_letters"' in seen["log"]

@@ -66,8 +66,11 @@ async def test_sampled_and_failed_events_have_whole_traces_and_triton_joins_them
     assert {s["trace_id"]: s["parent_span_id"] for s in events if s["trace_id"] in parents} == parents
     failed = [span for span in events if span["is_error"]]
     assert {span["attributes"]["inferstream.outcome"] for span in failed} == {"dead_lettered"}
+    theirs_above = set(parents.values())
     for span in spans:
         above = by_id.get(span["parent_span_id"])
+        is_begin = not span["parent_span_id"] or span["parent_span_id"] in theirs_above
+        assert above is not None or is_begin, f"the parent of '{span['name']}' is nowhere"
         if above is not None and span["service"] == above["service"]:
             assert above["begin_ns"] <= span["begin_ns"] <= span["end_ns"] <= above["end_ns"]
 

@@ -25,6 +25,9 @@ def test_everything_the_dockerfile_copies_is_there_and_let_through() -> None:
 def test_the_image_runs_as_nobody_and_installs_by_hash() -> None:
     text = (ROOT / "service" / "Dockerfile").read_text()
     assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
+    labels = dict(re.findall(r'org\.opencontainers\.image\.([a-z.]+)="([^"]+)"', text))
+    assert labels.keys() == {"title", "description", "licenses", "version", "revision", "base.name"}
+    assert (labels["version"], labels["revision"]) == ("${VERSION}", "${REVISION}")
     installs = re.findall(r"pip [^&\\\n]*install [^&\\\n]*-r \S+", text)
     assert len(installs) == 2
     for install in installs:

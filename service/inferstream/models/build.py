@@ -1,5 +1,6 @@
 """A recipe from beginning to end: each step makes a model and its report, out of the models before it."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -48,11 +49,15 @@ def build(family: Family, split: Split, wanted: Iterable[str], folder: Path, tel
     """Make these models, and those they start from, in a folder for scratch. Raises ValueError if an export differs."""
     made: dict[str, Product] = {}
     for step in family.recipe.needed(wanted):
+        began = time.monotonic()
         product = _make(family, split, step, made, folder / step.makes, tell)
+        made_in_s = time.monotonic() - began
         run = family.stepwise.outputs if family.stepwise else outputs
         report = family.accuracy(run(product.file, split.test.inputs), split.test)
         product.report = {**report, "bytes": product.file.stat().st_size, **product.report}
-        product.timing = _timing(family, step.makes, product.file, split.test.inputs)
+        product.timing = {"made_in_s": round(made_in_s, 1)} | _timing(
+            family, step.makes, product.file, split.test.inputs
+        )
         made[step.makes] = product
         tell(f"{step.makes}: {_line({**product.report, **product.timing})}")
     return made

@@ -23,7 +23,6 @@ _PROBE_SECONDS = 0.2  # a backend that seems too slow for every event is tried a
 _LOOK_AGAIN_SECONDS = 0.01  # while no endpoint is up
 _PATIENCE = 10  # times the estimate of a call that nobody's deadline ends …
 _LEAST_PATIENCE_SECONDS = 2.0  # … and at least this: a server that forgot it must not keep its instance from others
-_LATELY_SECONDS = 1.0  # a class whose last event is older is not thought of while none of it waits
 _SUPPLY_CALLS = 2  # full ones, for every instance
 _SUPPLY_SHARE = 0.05  # of the shortest SLO
 _ROUNDING = 1e-9
@@ -180,15 +179,12 @@ class Batcher(Generic[E]):
         frees_at, overhead = endpoint.frees_at(), self._limits.overhead
         send_at = frees_at - overhead - endpoint.slack()
         self._max_rows = min(self._limits.max_rows, endpoint.max_rows)
-        for queue in self._order:
-            if queue.events:
-                queue.seen_at = now
         if now < send_at:  # just in time: let the batch grow
             return Plan(None, missed, min(send_at, self._overdue_at()))
         start = max(now + overhead / 2, frees_at)
         backends = sum(len(e) for e in up)
         missed += self._drop_window(start, backends)
-        events = self._take(start, backends, now) if self._waiting else self._probe(missed, now)
+        events = self._take(start, backends) if self._waiting else self._probe(missed, now)
         if not events:
             return Plan(None, missed, None)
         self._numbers += 1
@@ -257,20 +253,13 @@ class Batcher(Generic[E]):
         rows = self._latency.most_rows(self._latency.safety * budget / (1 + 1 / backends))
         return min(max(1, rows), self._max_rows)
 
-    def _take(self, start: float, backends: int, now: float) -> list[E]:
-        """As many as the earliest of them allows: first the reserved shares, then by deadline.
-
-        A class with a share of its own that has had events lately is thought of while none of it waits: what comes of
-        it during this call must make the next one.
-        """
+    def _take(self, start: float, backends: int) -> list[E]:
+        """As many as the earliest of them allows: first the reserved shares, then by deadline."""
         heads = [q.events[0].deadline for q in self._order if q.events and not q.is_behind]
         if heads:
             rows = self._latency.most_rows(min(heads) - start - self._after())
         else:  # all are late: only what comes meanwhile has a deadline to keep
             rows = min(self._target(q.slo_seconds, backends) for q in self._order)
-        for q in self._order:
-            if q.reserved_share and not q.events and now - q.seen_at < _LATELY_SECONDS:
-                rows = min(rows, self._target(q.slo_seconds, backends))
         size = max(1, min(self._max_rows, self._waiting, rows))
         if len(self._order) == 1:
             queue = self._order[0].events
@@ -327,7 +316,6 @@ class _Queue(Generic[E]):
         self.reserved_share = slo_class.reserved_share
         self.is_scored_late = slo_class.is_scored_late
         self.is_behind = False
-        self.seen_at = float("-inf")
         self.owed = 0.0
         """Rows of its share that it was not given yet; below 0 it was given more."""
         self.events: deque[E] = deque()

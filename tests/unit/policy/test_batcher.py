@@ -255,23 +255,6 @@ def test_a_share_of_small_calls_is_a_share_and_not_all() -> None:
     assert classes.count("slow") == 10
 
 
-def test_a_call_leaves_room_for_a_class_of_which_none_waits_just_now() -> None:
-    """What comes of it meanwhile must make the next call; one that has not come for long is not thought of."""
-    gold = SloClass("gold", 0.02, 0.3)
-    waiting = batcher(gold, SloClass("bulk", 5.0), max_rows=1_000)
-    waiting.add(items(2_000, 5.0, "bulk"))
-    assert len(sent(waiting.next(0.0)).events) == 1_000
-    waiting = batcher(gold, SloClass("bulk", 5.0), max_rows=1_000)
-    waiting.add([*items(1, 0.02, "gold"), *items(2_000, 5.0, "bulk", first=10)])
-    first = sent(waiting.next(0.0))
-    waiting.done(first, 0.01, was_answered=True)
-    bounded = sent(waiting.next(0.01))
-    assert {event.slo_class for event in bounded.events} == {"bulk"}
-    assert len(bounded.events) < 100
-    waiting.done(bounded, 0.02, was_answered=True)
-    assert len(sent(waiting.next(1.5)).events) == 1_000
-
-
 def test_instances_that_are_added_are_used_under_load_and_those_taken_away_end_first() -> None:
     waiting = batcher(max_rows=1)
     waiting.add(items(40, 1.0))

@@ -90,3 +90,18 @@ def test_a_line_that_cannot_be_written_ends_nobody(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "stderr", Full())
     configure(LogSettings(format="json"))
     structlog.get_logger().warning("model_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("form", "is_terminal", "is_json"),
+    [("auto", True, False), ("auto", False, True), ("json", True, True), ("console", False, False)],
+)
+def test_without_a_choice_a_terminal_gets_words_and_all_else_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], form: str, is_terminal: bool, is_json: bool
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    configure(LogSettings.model_validate({"format": form}))
+    structlog.get_logger().warning("careful", place="here")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("{") == is_json
+    assert "careful" in line
