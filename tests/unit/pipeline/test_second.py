@@ -115,7 +115,7 @@ async def test_if_it_fails_too_the_student_answers_for_the_first_ones_reason(cau
 async def test_a_call_that_took_all_the_time_leaves_none_for_it() -> None:
     world = TwoModels(slo_ms=800, emit_reserve_ms=300)
     world.model.delay = 60.0
-    assert await world.answers(2) == {("fallback", "model_timeout", "student"): 2}
+    assert await world.answers(1) == {("fallback", "model_timeout", "student"): 1}
     assert world.second.calls == []
 
 
