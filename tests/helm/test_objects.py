@@ -138,12 +138,16 @@ def test_the_network_policy_lets_through_what_the_settings_name(helm: Helm) -> N
     assert open_ports(policy["ingress"]) == {9090}
 
 
-def test_only_the_service_reaches_tritons_pods(helm: Helm) -> None:
+def test_only_the_service_its_check_and_a_switch_reach_tritons_pods(helm: Helm) -> None:
     rendered = helm.render(example("service"))
     policy = rendered.one("NetworkPolicy", "-triton")["spec"]
     (calls,) = [rule for rule in policy["ingress"] if rule["ports"][0]["port"] == 8001]
     pods = [metadata for metadata, _ in rendered.pods()]
-    assert {component(pod) for pod in pods if selects(calls["from"][0]["podSelector"], pod)} == {"service", "check"}
+    assert {component(pod) for pod in pods if selects(calls["from"][0]["podSelector"], pod)} == {
+        "service",
+        "check",
+        "switch",
+    }
     assert policy["egress"] == []
 
 
