@@ -92,7 +92,7 @@ _VALUES = some(
 
 
 @given(values=_VALUES)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_values_are_refused_in_words_or_make_a_release_that_holds_together(
     helm: Helm, kinds: Callable[[str], Kinds], custom_kinds: CustomKinds, values: Object
 ) -> None:
