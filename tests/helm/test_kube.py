@@ -283,7 +283,7 @@ async def test_the_wrong_value_is_named_and_nothing_is_changed(site: Site) -> No
         await site.helm_act("install", {**VALUES, "replicaCont": 3})
     assert await site.pods() == []
     await site.helm_act("install", VALUES, wait=None)
-    with pytest.raises(Refused, match=r"slo_ms.*number"):
+    with pytest.raises(Refused, match=r"slo_ms.*integer"):
         await site.helm_act("upgrade", {**VALUES, "config": {"pipelines": {"fraud": {"slo_ms": "fast"}}}})
     with pytest.raises(Refused, match=r"these values cannot go together(.|\n)*config.triton.url"):
         await site.helm_act("upgrade", {**VALUES, "config": {}})
