@@ -27,11 +27,11 @@ def repository(folder: Path) -> Path:
     for version in (OTHER, NAN, BROKEN):
         shutil.copytree(own / SOUND, own / version)
     shutil.copy(models / "fraud_student" / "1" / "model.onnx", own / OTHER / "model.onnx")
-    _change(own / NAN, "self.session.run(", "[np.full((len(joined[0]), 1), np.nan, 'f4')] or (")
+    _change(own / NAN, "self.run(joined)", "[np.full((len(joined[0]), 1), np.nan, 'f4')]")
     _change(
         own / BROKEN,
         "options = onnxruntime",
-        "raise RuntimeError('its weights are missing')\n        options = onnxruntime",
+        "raise RuntimeError('its weights are missing')\n    options = onnxruntime",
     )
     return folder
 
