@@ -155,18 +155,11 @@ class Batching:
     async def _make(self, call: Call[Event], now: float) -> None:
         """A call to the model. Events that may be tried once more go back to the queue."""
         self._note_waiting(call.events, now)
-        model, is_told = self._models[call.endpoint], False
-
-        def heard(was_answered: bool) -> None:
-            nonlocal is_told
-            is_told = True
-            self._batcher.done(call, self._clock.monotonic(), was_answered)
-
+        model, tried = self._models[call.endpoint], Tried(False)
         try:
-            tried = await self._infer.by_model(call.events, model, call.deadline, heard)
+            tried = await self._infer.by_model(call.events, model, call.deadline)
         finally:
-            if not is_told:
-                self._batcher.done(call, self._clock.monotonic(), was_answered=False)
+            self._batcher.done(call, self._clock.monotonic(), tried.was_answered)
         if self._canary is not None:
             self._canary.model_did(call, tried)
         missed = tried.missed

@@ -71,14 +71,6 @@ class Tried(NamedTuple):
     missed: Sequence[Missed] = ()
 
 
-Heard = Callable[[bool], None]
-"""Told of a call whether it was answered."""
-
-
-def _unheard(was_answered: bool) -> None:
-    """Of a call that nobody plans with."""
-
-
 class Infer:
     """The stage. Never raises for what a model does: every event it is given has a result, a verdict, or is retried.
 
@@ -114,17 +106,16 @@ class Infer:
         self._retried = signals.retries.cell(pipeline)
         self._results = {result: signals.batches.cell(pipeline, result) for result in ("scored", "fallback")}
 
-    async def by_model(self, events: list[Event], model: Model, deadline: float, heard: Heard) -> Tried:
-        """One call to the model. `heard` is told at once whether it answered, before anything is made of that."""
+    async def by_model(self, events: list[Event], model: Model, deadline: float) -> Tried:
+        """One call to the model."""
         self._retries.called()
         usable, tensors = await self._usable(events)
         if not usable:
             return Tried(False)
         try:
-            await self._call(usable, tensors, model, deadline, heard)
+            await self._call(usable, tensors, model, deadline)
         except ModelError as error:
             cause = Cause(error.cause)
-            heard(cause is Cause.MODEL_REJECTED)
             self._failed(cause.value).add()
             if cause is Cause.MODEL_REJECTED:
                 return Tried(True, refused=usable)
@@ -202,14 +193,11 @@ class Infer:
                 return
         await self._decide(Answer(usable, tensors, None, Provenance(self._rules, started, 0, cause)))
 
-    async def _call(
-        self, events: list[Event], tensors: Tensors, model: Model, deadline: float, heard: Heard = _unheard
-    ) -> None:
+    async def _call(self, events: list[Event], tensors: Tensors, model: Model, deadline: float) -> None:
         started = self._clock.monotonic()
         call = self._traces.call(events, model.url)
         traceparent = None if call is None else call.context.header()
         outputs, answerer = await model.infer(tensors, self._timeout(deadline, started), traceparent)
-        heard(True)
         self._accepts = True
         took = self._clock.monotonic() - started
         self._rows.observe(len(events))
