@@ -271,6 +271,13 @@ def test_instances_that_are_added_are_used_under_load_and_those_taken_away_end_f
     assert waiting.next(0.1).call is None
 
 
+def test_all_that_waits_can_be_given_up_and_is_then_nobodys() -> None:
+    waiting = batcher(DEFAULT, SloClass("slow", 5.0))
+    waiting.add([*items(3), *items(2, 5.0, "slow", first=3)])
+    assert numbers(waiting.give_up()) == [0, 1, 2, 3, 4]
+    assert (len(waiting), waiting.next(0.0)) == (0, Plan(None, [], None))
+
+
 def test_what_would_be_late_is_judged_by_calls_as_large_as_the_model_takes() -> None:
     """In calls of 4 the queue's head makes it, in one of 64 it would not."""
     waiting = batcher(max_rows=64)
