@@ -10,7 +10,8 @@ from loadtest.scenario import load
 
 PEERS = contestants.peers()
 MEDIUM = forms.medium(PEERS)
-QUICK_MINUTES, MEDIUM_MINUTES = 9, 40
+QUICK_MINUTES, MEDIUM_MINUTES, FULL_MINUTES = 9, 40, 130
+SLOW_PEERS = {"naive", "quixstreams"}
 
 
 def runs(form: Form, contestant: str) -> set[tuple[str, int, float | None, int]]:
@@ -27,10 +28,11 @@ def minutes(form: Form) -> float:
     return (estimate.of_form(form) + estimate.START_SECONDS) / 60
 
 
-def test_the_quick_form_takes_less_than_ten_minutes_and_the_medium_one_forty() -> None:
+def test_the_quick_form_takes_less_than_ten_minutes_the_medium_one_forty_and_the_full_one_two_hours() -> None:
     assert minutes(forms.quick()) < QUICK_MINUTES
     assert minutes(MEDIUM) < MEDIUM_MINUTES
-    assert minutes(forms.full(PEERS)) > 120
+    full = forms.full(PEERS)
+    assert minutes(full) + estimate.of_tuning(full) / 60 < FULL_MINUTES
 
 
 @pytest.mark.parametrize("name", ["service", "passthrough", *PEERS])
@@ -50,7 +52,7 @@ def test_the_medium_form_has_all_that_is_promised_of_the_service() -> None:
 def test_the_full_form_has_a_search_and_a_soak() -> None:
     full = forms.full(PEERS)
     lasting = [one for part in full.parts for one in part.scenarios if one.name == "soak"]
-    assert [one.seconds for one in lasting] == [600]
+    assert [one.seconds for one in lasting] == [300]
     assert any(one.search for part in full.parts for one in part.scenarios)
     assert full.tuned == PEERS
 
@@ -58,10 +60,11 @@ def test_the_full_form_has_a_search_and_a_soak() -> None:
 def test_the_full_form_has_everybodys_curve_at_50_ms_and_that_of_the_best_at_20_and_100() -> None:
     full = forms.full(PEERS)
     for name in ("service", "passthrough", *PEERS):
-        assert {("goodput", 50, load, 3) for load in (0.1, 0.5, 0.8, 1.0, 1.2, 1.5, 2.0)} <= runs(full, name)
-    loads = (0.1, 0.5, 0.8, 1.0, 1.5, 2.0)
+        loads = (0.1, 0.5, 1.0, 1.2) if name in SLOW_PEERS else (0.1, 0.5, 0.8, 1.0, 1.2, 1.5, 2.0)
+        assert {("goodput", 50, load, 3) for load in loads} <= runs(full, name)
     for name in ("service", "passthrough", "confluent", "flink"):
-        assert {("goodput", slo_ms, load, 3) for slo_ms in (20, 100) for load in loads} <= runs(full, name)
+        assert {("goodput", 20, load, 3) for load in (0.5, 0.8, 1.0, 1.5)} <= runs(full, name)
+        assert {("goodput", 100, load, 3) for load in (0.5, 1.0, 1.5)} <= runs(full, name)
 
 
 def test_one_slo_of_the_full_form_gives_each_of_its_runs_once() -> None:
@@ -72,7 +75,8 @@ def test_one_slo_of_the_full_form_gives_each_of_its_runs_once() -> None:
         for name in part.contestants
         for one in part.scenarios
     ]
-    assert len(every) == len({str(run) for run in every}) == 7 * (2 + len(PEERS))
+    quick, slow = 2 + len(PEERS) - len(SLOW_PEERS), len(SLOW_PEERS)
+    assert len(every) == len({str(run) for run in every}) == 7 * quick + 4 * slow
 
 
 def test_a_form_is_narrowed_to_some_contestants_and_scenarios() -> None:
