@@ -29,7 +29,7 @@ from loadtest.cells import Spread
 from loadtest.contestants import Job
 from loadtest.errors import LoadTestError
 from loadtest.place import save_load
-from loadtest.processes import Child, CpuMeter, environment
+from loadtest.processes import Child, Meter, environment
 from loadtest.scenario import Scenario, parse
 
 _SLO_MS = 3_600_000  # a backlog must not expire: this measures work, not deadlines
@@ -107,7 +107,7 @@ class Comparison:
 
     async def _drain(self, child: Child, topic: str) -> tuple[float, float]:
         """Events per second and CPU microseconds per event, between the first tenth and the last outcome."""
-        meter = CpuMeter()
+        meter = Meter()
         meter.watch("contestant", child.pid)
         began: tuple[int, float] | None = None
         ends_at = time.monotonic() + _LONGEST_SECONDS

@@ -1,4 +1,4 @@
-"""Child processes of the tool that are talked to by lines, and the CPU time that processes use."""
+"""Child processes of the tool that are talked to by lines, and the CPU time and memory that processes use."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,7 @@ from loadtest.errors import LoadTestError
 
 ROOT = Path(__file__).parents[1]
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_MIB_PER_PAGE = os.sysconf("SC_PAGE_SIZE") / 2**20
 _END_SECONDS = 12.0
 _LINE_BYTES = 2**20
 _TELLS_OF_AN_ERROR = re.compile(r"^[\w.]*(Error|Exception|Exit)\b|: error: ")
@@ -148,13 +149,22 @@ class Child:
             await asyncio.gather(self._reading, return_exceptions=True)
 
 
-class CpuMeter:
-    """CPU seconds of named process trees, kept over the death of their members. To be looked at now and then."""
+class Usage(NamedTuple):
+    """What a process has used: CPU seconds so far, MiB that are resident now."""
+
+    seconds: float
+    mib: float
+
+
+class Meter:
+    """What named process trees use: CPU seconds, kept over the death of their members, and memory. To be looked at now
+    and then."""
 
     def __init__(self) -> None:
         self._heads: dict[str, list[int]] = {}
         self._first: dict[tuple[str, Identity], float] = {}
         self._last: dict[tuple[str, Identity], float] = {}
+        self._mib: dict[str, list[float]] = {}
 
     def watch(self, name: str, pid: int) -> None:
         """Count this process and its descendants under a name; several may share one."""
@@ -163,6 +173,7 @@ class CpuMeter:
     def begin(self) -> None:
         """Count from now on; what starts later counts from its start."""
         self._last.clear()
+        self._mib.clear()
         self.look()
         self._first = dict(self._last)
 
@@ -170,12 +181,15 @@ class CpuMeter:
         """Read what all of them have used so far."""
         children = _children()
         for name, heads in self._heads.items():
-            pending = list(heads)
+            pending, mib = list(heads), 0.0
             while pending:
                 pid = pending.pop()
                 pending += children.get(pid, ())
-                if (identity := identify(pid)) is not None and (used := _cpu_seconds(pid)) is not None:
-                    self._last[name, identity] = used
+                if (identity := identify(pid)) is not None and (used := _usage(pid)) is not None:
+                    self._last[name, identity] = used.seconds
+                    mib += used.mib
+            if mib:
+                self._mib.setdefault(name, []).append(mib)
 
     def seconds(self) -> dict[str, float]:
         """Used since the begin, by name."""
@@ -183,6 +197,10 @@ class CpuMeter:
         for (name, identity), used in self._last.items():
             total[name] += used - self._first.get((name, identity), 0.0)
         return total
+
+    def mib(self) -> dict[str, tuple[float, float]]:
+        """Resident memory by name, of the whole tree: at the first look at it since the begin, and at most."""
+        return {name: (seen[0], max(seen)) for name, seen in self._mib.items()}
 
 
 def _children() -> dict[int, list[int]]:
@@ -194,9 +212,8 @@ def _children() -> dict[int, list[int]]:
     return found
 
 
-def _cpu_seconds(pid: int) -> float | None:
-    """User and system time so far."""
+def _usage(pid: int) -> Usage | None:
     with suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+        return Usage((int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND, int(fields[21]) * _MIB_PER_PAGE)
     return None

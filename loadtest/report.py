@@ -105,7 +105,8 @@ def _on_broker(document: Mapping[str, Any], kafka: str, runs: Runs) -> Iterator[
     )
     yield Section(f"When things go wrong ({where})", (), [*_time_pictures(kafka, runs)])
     yield Section(
-        f"CPU time and throughput ({where})", [tables.of_throughput(runs), tables.of_cpu(runs), tables.of_options(runs)]
+        f"CPU time, memory and throughput ({where})",
+        [tables.of_throughput(runs), tables.of_cpu(runs), tables.of_memory(runs), tables.of_options(runs)],
     )
 
 

@@ -11,7 +11,8 @@ from loadtest.account import Ints, Received
 from loadtest.scenario import Scenario
 
 Run = dict[str, Any]
-"""`contestant`, `scenario`, …, `counts`, `append_ms`, `receipt_ms`, `per_second`, `cpu_us_per_event`, `events`.
+"""`contestant`, `scenario`, …, `counts`, `append_ms`, `receipt_ms`, `per_second`, `cpu_us_per_event`, `memory_mib`
+and `events`.
 
 `void` says in one line why a run may not be used, or is null. `append_clock` is `broker` where the time of the append
 is the broker's own, and `receipt` where the output topic does not keep it and the time of receipt stands in. What
@@ -40,6 +41,7 @@ class Observed(NamedTuple):
     received: Received
     is_brokers_clock: bool
     cpu_seconds: Mapping[str, float]
+    memory_mib: Mapping[str, tuple[float, float]]
     events: list[dict[str, Any]]
 
 
@@ -78,6 +80,10 @@ def build(scenario: Scenario, observed: Observed, *, contestant: str, options: M
         "append_clock": "broker" if observed.is_brokers_clock else "receipt",
         "generator_lag_ms": lag_ms,
         "cpu_us_per_event": {name: _cpu_us(observed.cpu_seconds.get(name), sent) for name in _PROCESSES},
+        "memory_mib": {
+            name: {"begin": round(begin, 1), "most": round(most, 1)}
+            for name, (begin, most) in observed.memory_mib.items()
+        },
         "classes": account.of_classes(books, observed.class_of[~warm_up], slos_ms) if len(slos_ms) > 1 else {},
         "events": [_told(event, books, begin_ns) for event in observed.events],
         "started_unix_ms": observed.begin_ns // 1_000_000,

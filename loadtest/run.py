@@ -21,7 +21,7 @@ from loadtest.faults import Saboteur
 from loadtest.instances import Instances
 from loadtest.pacer import Schedule
 from loadtest.place import Place, Topics
-from loadtest.processes import Child, CpuMeter, environment
+from loadtest.processes import Child, Meter, environment
 from loadtest.scenario import Fault, Scenario
 
 _PREPARE_SECONDS = 120.0
@@ -55,7 +55,7 @@ class Conductor:
         self._class_of = scenario.classes_of(len(self._schedule), seed)
         self._tag = f"{scenario.name}-{contestant.name if contestant else 'yours'}-{secrets.token_hex(3)}"
         self._folder = where.folder / self._tag
-        self._meter = CpuMeter()
+        self._meter = Meter()
         self._events: list[dict[str, Any]] = []
         self._following: asyncio.Task[dict[str, Any]] | None = None
         self._seen = 0
@@ -123,6 +123,7 @@ class Conductor:
             received=collector.load(self._folder / "received.npz"),
             is_brokers_clock=told["is_brokers_clock"],
             cpu_seconds=self._meter.seconds(),
+            memory_mib=self._meter.mib(),
             events=self._events,
         )
 

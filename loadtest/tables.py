@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from loadtest import losses, ratios
@@ -121,6 +122,17 @@ def of_cpu(runs: Runs) -> Table:
         "below 1 s, is it that of the events sent."
     )
     return Table("CPU time", ("where", "contestant", "contestant's", "Triton", "Kafka", "all scored"), rows, note)
+
+
+def of_memory(runs: Runs) -> Table:
+    """Whether it grows with what comes."""
+    rows = []
+    for cell, name, found in _shown(runs):
+        known = {number: run["memory_mib"]["contestant"] for number, run in found.items() if run.get("memory_mib")}
+        if known:
+            rows.append([cell.words(), name, *(_median(known, itemgetter(of)) for of in ("begin", "most"))])
+    note = "Resident memory of the contestant's processes in MiB: when the measured part begins, and at most in it."
+    return Table("Memory", ("where", "contestant", "at the begin", "most"), rows, note)
 
 
 def of_throughput(runs: Runs) -> Table:

@@ -1,4 +1,4 @@
-"""Child processes and their CPU time, on real ones."""
+"""Child processes, their CPU time and memory, on real ones."""
 
 import asyncio
 import signal
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from loadtest.errors import LoadTestError
-from loadtest.processes import Child, CpuMeter, environment
+from loadtest.processes import Child, Meter, environment
 
 BUSY = "import time; end = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\nprint('done')"
 
@@ -48,7 +48,7 @@ async def test_silence_has_an_end(tmp_path: Path) -> None:
 async def test_cpu_time_is_counted_over_the_death_of_a_helper(tmp_path: Path) -> None:
     helper = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {BUSY.format(seconds=0.5)!r}])"
     parent = child(f"{helper}; print('over'); time.sleep(60)", tmp_path)
-    meter = CpuMeter()
+    meter = Meter()
     await parent.start()
     meter.watch("tree", parent.pid)
     meter.begin()
@@ -64,7 +64,7 @@ async def test_cpu_time_is_counted_over_the_death_of_a_helper(tmp_path: Path) ->
 
 async def test_what_was_used_before_the_begin_does_not_count(tmp_path: Path) -> None:
     busy = child(BUSY.format(seconds=0.5) + "; time.sleep(60)", tmp_path)
-    meter = CpuMeter()
+    meter = Meter()
     await busy.start()
     meter.watch("tree", busy.pid)
     try:
@@ -74,3 +74,19 @@ async def test_what_was_used_before_the_begin_does_not_count(tmp_path: Path) -> 
         assert meter.seconds()["tree"] < 0.1
     finally:
         await busy.clear()
+
+
+async def test_memory_is_told_as_it_was_at_first_and_at_most(tmp_path: Path) -> None:
+    growing = child("import sys; sys.stdin.readline(); x = b'x' * 50_000_000; print('grown'); input()", tmp_path)
+    meter = Meter()
+    await growing.start(listens=True)
+    meter.watch("tree", growing.pid)
+    try:
+        meter.begin()
+        growing.tell("grow")
+        assert await growing.line(30) == "grown"
+        meter.look()
+        begin, most = meter.mib()["tree"]
+        assert begin + 30 < most < 150
+    finally:
+        await growing.clear()

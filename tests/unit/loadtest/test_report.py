@@ -145,6 +145,12 @@ def test_slo_classes_have_a_table() -> None:
     assert row[1:] == ["service", "gold", "20", "80.00%", "95.00%", "19.0"]
 
 
+def test_memory_has_a_table_of_the_runs_that_tell_it() -> None:
+    told = [run("service", seed=n, memory_mib={"contestant": {"begin": 90.0 + n, "most": 95.0 + n}}) for n in (1, 2, 3)]
+    table = tables.of_memory(Runs([*told, run("naive")]))
+    assert [row[1:] for row in table.rows] == [["service", "92.0 (91.0 to 93.0)", "97.0 (96.0 to 98.0)"]]
+
+
 def test_the_ratios_of_a_terminal_say_what_was_not_run(content: dict[str, Any]) -> None:
     lines = report.ratio_lines(content)
     assert "R9   not run (Kafka: apache; –; target ≥ 0.95)" in lines
