@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -47,27 +48,40 @@ _SLICES = re.compile(r'^inferstream_trace_slice_seconds_bucket\{le="([^"]+)"\} (
 _SLICES_SUM = re.compile(r"^inferstream_trace_slice_seconds_sum (\S+)", re.MULTILINE)
 
 
-State = Literal["live", "frozen", "dead"]
+State = Literal["live", "slow", "frozen", "dead"]
+_NAP_SECONDS, _AWAKE_SECONDS = 0.9, 0.1  # of a slow one
 
 
 @contextmanager
 def collector(folder: Path, state: State = "live") -> Iterator[tuple[str, Path]]:
-    """A collector of traces: where it listens, and the file it writes. A frozen one is silent."""
+    """A collector of traces: where it listens, and the file it writes. A frozen one is silent, a slow one mostly."""
     grpc_port, file = free_port(), folder / "traces.jsonl"
     module = ["-m", "inferstream.local.collector", str(grpc_port), str(free_port()), str(file)]
-    process = subprocess.Popen([sys.executable, *module])
+    process, is_over = subprocess.Popen([sys.executable, *module]), threading.Event()
     try:
         deadline = time.monotonic() + 20
         while not listens(grpc_port):
             if time.monotonic() > deadline or process.poll() is not None:
                 raise LoadTestError("the collector of traces does not start")
             time.sleep(0.1)
-        if state != "live":
+        naps = threading.Thread(target=_nap, args=(process, is_over))
+        if state == "slow":
+            naps.start()
+        elif state != "live":
             process.send_signal(signal.SIGSTOP if state == "frozen" else signal.SIGKILL)
         yield f"http://127.0.0.1:{grpc_port}", file
     finally:
+        is_over.set()
         process.kill() if state == "frozen" else process.terminate()
         process.wait(10)
+
+
+def _nap(process: subprocess.Popen[bytes], is_over: threading.Event) -> None:
+    """Let it sleep most of the time, until it is over."""
+    while not is_over.wait(_AWAKE_SECONDS):
+        process.send_signal(signal.SIGSTOP)
+        is_over.wait(_NAP_SECONDS)
+        process.send_signal(signal.SIGCONT)
 
 
 def scenario(rate: float, seconds: float, slo_ms: int, environ: dict[str, str]) -> Scenario:
@@ -128,12 +142,15 @@ async def compare(given: argparse.Namespace) -> dict[str, list[float]]:
         alike = {WEB_PORT: str(port), _OTLP: url, _RATIO: str(given.ratio)}  # metrics go to the collector in both
         variants = {"off": {**alike, _ENABLED: "false"}, "on": alike}
         async with Bench(given.kafka) as bench:
-            for _ in range(given.runs):
-                for name, environ in variants.items():
+            for number in range(given.runs):
+                order = [*variants.items()]
+                for name, environ in order if number % 2 == 0 else reversed(order):
                     load = scenario(given.rate, given.seconds, given.slo_ms, environ)
                     run = await bench.run("service", load)
                     took[name].append(run["cpu_us_per_event"]["contestant"])
-                    print(f"{name:4} {took[name][-1]:6.1f} us/event, {run['counts']}", flush=True)
+                    mib = run["memory_mib"]["contestant"]
+                    memory = f"{mib['begin']:.0f} to at most {mib['most']:.0f} MiB"
+                    print(f"{name:4} {took[name][-1]:6.1f} us/event, {memory}, {run['counts']}", flush=True)
         spans = sum(1 for _ in file.open())
         watching.cancel()
         print(f"{spans} spans were collected; {slices}")

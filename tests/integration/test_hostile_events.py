@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import random
-import re
 import subprocess
 import sys
 import time
@@ -13,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
-from tests.cards import card, written
+from tests.cards import Numbers
 from tests.integration.conftest import PARTITIONS, Bench
 
 from inferstream import local
@@ -30,7 +28,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(400
 _NUMBERS = 100_000
 _A_RECORD = 25
 _HOUR_MS = 3_600_000
-_ROW = re.compile(r"\d(?:[ .\-]?\d){12,}")
 _REFUSES = {
     "INFERSTREAM__PIPELINES__FRAUD__REFUSE_CARD_NUMBERS": "true",
     "INFERSTREAM__PIPELINES__FRAUD__DEAD_LETTER_LIMIT__ENABLED": "false",
@@ -50,23 +47,17 @@ def traced(tmp_path: Path) -> Iterator[Bench]:
         yield Bench(stack, tmp_path)
 
 
-class Cards:
-    """Numbers, and what is made of them; `leaked` finds them again."""
+class Cards(Numbers):
+    """Numbers, and what is made of them."""
 
     def __init__(self, seed: int) -> None:
-        self._rng = random.Random(seed)
-        self._numbers: set[str] = set()
+        super().__init__(seed)
         self._good: Transaction = next(stream(seed=1))[0]
 
     def records(self, count: int) -> Iterator[OutRecord]:
         """Records with so many numbers in all, of each kind in turn."""
         for kind in range(count // _A_RECORD):
-            yield self._record(kind % 9, [self._new() for _ in range(_A_RECORD)])
-
-    def _new(self) -> str:
-        number = card(self._rng)
-        self._numbers.add(number)
-        return written(number, self._rng)
+            yield self._record(kind % 9, [self.new() for _ in range(_A_RECORD)])
 
     def _record(self, kind: int, texts: list[str]) -> OutRecord:
         now_ms = int(time.time() * 1000)
@@ -92,15 +83,6 @@ class Cards:
             key, at_ms = joined.encode(), now_ms - _HOUR_MS  # too late
         value = b"\xc1" + joined.encode() if kind == 8 else msgspec.msgpack.encode(event)
         return OutRecord(key, value, headers, at_ms)
-
-    def leaked(self, text: str) -> set[str]:
-        """Which of the numbers are in it, with or without separators."""
-        found: set[str] = set()
-        for row in _ROW.findall(text):
-            digits = "".join(character for character in row if character.isdigit())
-            parts = (digits[at : at + size] for size in range(13, 20) for at in range(len(digits) - size + 1))
-            found.update(part for part in parts if part in self._numbers)
-        return found
 
 
 async def send(bench: Bench, records: Iterable[OutRecord]) -> int:

@@ -8,19 +8,26 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
-from tests.cards import NUMBER, card, repeats, written
+from tests.cards import NUMBER, Numbers, card, repeats, written
 from tests.unit.pipeline.world import World, encode, running
 
+from inferstream.errors import ModelError
 from inferstream.events import codecs, headers, openness
 from inferstream.events.dead_letter import replay_headers
 from inferstream.events.envelope import Event, Record, Slice
+from inferstream.events.outcome import Cause
+from inferstream.events.timeline import Timeline
 from inferstream.pipeline.decode import Decode, Decoding
+from inferstream.pipeline.observe.traces import Tracing
 from inferstream.policy.deadline import Deadlines
+from inferstream.policy.sampling import TokenBucket
 from inferstream.signals import Signals
 from inferstream.tasks import Task, Unusable
-from inferstream.testing import MeanTask, Reading
+from inferstream.telemetry.conventions import event_spans
+from inferstream.testing import Mean, MeanTask, Reading
 
 GOOD = encode({"id": "a", "values": [1.0, 2.0, 3.0]})
 
@@ -265,6 +272,61 @@ def test_a_replay_of_a_letter_that_lacks_something_is_not_a_whole_one() -> None:
     assert [name for name, _ in cast("Any", event.record).omitted] == ["dlq-body-omitted"]
     with pytest.raises(ValueError, match="where it came from"):
         replay_headers(cast("Any", event.record).omitted, 50)
+
+
+class _Repeating(MeanTask):
+    """Says of some events what it was given of them."""
+
+    event_type = dict
+
+    def tensors(self, events: Sequence[Any]) -> Any:
+        self._say(events, "tensors")
+        return {"values": np.ones((len(events), 3), np.float32) * [[event["row"]] for event in events]}
+
+    def decide(self, events: Sequence[Any], tensors: Any, outputs: Any) -> Any:
+        self._say(events, "decide")
+        return [Mean(1.0, False) for _ in events]
+
+    def _say(self, events: Sequence[Any], where: str) -> None:
+        for event in events:
+            if event["kind"] == where:
+                raise ValueError(event["text"])
+            if event["kind"] == f"unusable in {where}":
+                raise Unusable(event["text"])
+
+
+async def test_a_hundred_thousand_card_numbers_in_what_a_task_and_a_model_say_are_told_nowhere() -> None:
+    numbers = Numbers(seed=5)
+    kinds = ("tensors", "unusable in tensors", "decide", "unusable in decide", "refused", "failed", "scored")
+    world, ways = World(_Repeating(), dead_letter_limit={"enabled": False}, slo_ms=60_000), list[Timeline]()
+    world.tracing = Tracing(1.0, TokenBucket(1e9), cast("Any", SimpleNamespace(offer=ways.append)))
+    texts = {row: " and ".join(numbers.new() for _ in range(25)) for row in range(4_000)}
+
+    def fails(call: int, tensors: Any) -> None:
+        for row in tensors["values"][:, 0].astype(int):
+            if kinds[row % len(kinds)] == "refused":
+                raise ModelError(Cause.MODEL_REJECTED, f"'{texts[row]}' is no number")
+            if kinds[row % len(kinds)] == "failed" and len(tensors["values"]) == 1:
+                raise ModelError(Cause.MODEL_ERROR, texts[row])
+
+    world.model.fails = fails
+    for row, text in texts.items():
+        world.write(encode({"id": "a", "row": row, "kind": kinds[row % len(kinds)], "text": text}))
+    with capture_logs() as lines:
+        outcomes = await answered(world, len(texts))
+    assert {outcome.get("cause") for outcome in outcomes} >= {None, "task_failed", "invalid", "model_rejected"}
+    said = {
+        "outcomes": outcomes,
+        "logs": lines,
+        "metrics": world.signals.snapshot(),
+        "misses": world.signals.misses.last(),
+        "headers of dead letters": [letter.headers for letter in world.broker.records("dead")],
+        "traces": [event_spans(way) for way in ways],
+    }
+    assert {where: sorted(found)[:3] for where, what in said.items() if (found := numbers.leaked(str(what)))} == {}
+    assert len(ways) == len(texts)
+    values = [letter.value for letter in world.broker.records("dead")]
+    assert numbers.leaked(str(values)), "else nothing is found at all"
 
 
 def records(values: Sequence[bytes | None]) -> Slice:
