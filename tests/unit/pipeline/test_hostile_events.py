@@ -143,6 +143,18 @@ async def test_an_event_of_too_many_parts_is_refused() -> None:
     assert (outcome["cause"], outcome["detail"]) == ("oversize", "more than 4096 lists and maps in one event")
 
 
+async def test_no_event_names_the_model_that_is_asked() -> None:
+    """Neither by a field nor by a header, whatever it is called."""
+    names = ("model", "model_name", "model_version", "version", "answerer", "endpoint", "triton")
+    world = World()
+    event = {"id": "a", "values": [1.0, 2.0, 3.0]}
+    world.write(encode(event))
+    world.write(encode(event | dict.fromkeys(names, "other")), 0, *((name, b"other") for name in names))
+    plain, hostile = await answered(world, 2)
+    assert hostile["answered_by"] == plain["answered_by"] == {"kind": "model", "name": "fake", "version": "1"}
+    assert hostile["result"] == plain["result"]
+
+
 async def test_an_id_that_cannot_be_read_costs_no_outcome() -> None:
     """Where the type of an event is open, anything may come."""
 
