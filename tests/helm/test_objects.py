@@ -112,6 +112,49 @@ def test_a_start_that_takes_all_it_may_is_waited_for(rendered: Rendered, tmp_pat
     assert probe["periodSeconds"] * probe["failureThreshold"] > start_ms / 1000
 
 
+def test_pods_are_spread_over_zones_and_nodes_unless_told_otherwise(helm: Helm) -> None:
+    rendered = helm.render({})
+    labels = rendered.workload["spec"]["template"]["metadata"]["labels"]
+    spread = rendered.service["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    for each in spread:
+        assert (each["maxSkew"], each["whenUnsatisfiable"]) == (1, "ScheduleAnyway")
+        assert each["labelSelector"]["matchLabels"].items() <= labels.items()
+    own = [{"topologyKey": "rack", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"}]
+    assert helm.render({"topologySpreadConstraints": own}).service["topologySpreadConstraints"] == own
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"replicaCount": 1}, "WARNING: one pod only"),
+        ({"replicaCount": 2}, "Say kafka.partitions"),
+        ({"replicaCount": 2, "triton": {"mode": "service"}}, "WARNING: several pods share one Triton"),
+        (
+            {"workload": {"kind": "StatefulSet"}, "config": {"kafka": {"session_timeout_ms": 20_000}}},
+            "session_timeout_ms, 20 s",
+        ),
+        ({}, "NOTE: no alerts"),
+    ],
+)
+def test_what_an_installation_lacks_is_said_when_it_is_made(helm: Helm, values: Object, said: str) -> None:
+    assert said in notes(helm, values)
+
+
+def test_an_installation_that_lacks_nothing_is_told_how_to_look_at_it(helm: Helm) -> None:
+    rules = {"podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
+    text = notes(helm, {"replicaCount": 3, "kafka": {"partitions": 12}, "metrics": rules})
+    assert not re.search("WARNING|NOTE", text)
+    assert "helm test r" in text
+    assert "inferstream audit --since 10m" in text
+
+
+def notes(helm: Helm, values: Object) -> str:
+    """What Helm prints at last."""
+    (text,) = [text for name, text in helm.render(values).files.items() if name.endswith("NOTES.txt")]
+    return text
+
+
 def test_selectors_find_their_pods_and_no_others(rendered: Rendered) -> None:
     pods = [metadata for metadata, _ in rendered.pods()]
     for owner in rendered.of("Deployment") + rendered.of("StatefulSet"):
