@@ -18,6 +18,10 @@ def load_tasks(settings: Settings) -> dict[str, Task]:
     for name, task in loaded.items():
         if isinstance(task, StreamingTask):
             refuse_settings(name, settings.pipelines[name])
+        elif settings.pipelines[name].answer_objectives:
+            raise SettingsError(
+                f"pipelines.{name}: first_answer_ms and next_answer_ms are of tasks whose model streams; leave them out"
+            )
     return loaded
 
 

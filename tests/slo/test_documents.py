@@ -96,6 +96,16 @@ def test_the_files_are_what_the_commands_print() -> None:
         assert f"`{family.name}" in as_markdown()
 
 
+def test_objectives_of_a_streams_answers_are_among_them() -> None:
+    streams = load(environ={"INFERSTREAM__PIPELINES__GENERATION__FIRST_ANSWER_MS": "250"})
+    (slos,) = documents(streams, "sloth", "r")
+    (first,) = [slo for slo in slos["slos"] if "first-answer" in slo["name"]]
+    assert first["name"] == "generation-first-answer-scored"
+    assert first["objective"] == 99
+    assert 'slo_valid_total{pipeline="generation",slo_class="first-answer"}' in first["sli"]["events"]["total_query"]
+    assert first["alerting"]["page_alert"] == {"disable": True}
+
+
 @pytest.mark.parametrize("form", ["prometheus", "openslo", "sloth"])
 def test_the_command_prints_what_is_checked_here(
     tmp_path: Path, form: Literal["prometheus", "openslo", "sloth"]

@@ -157,6 +157,13 @@ def test_a_class_is_a_mapping_or_a_number_alone() -> None:
     }
 
 
+def test_no_class_is_called_as_an_objective_of_answers_is() -> None:
+    environ = {"INFERSTREAM__PIPELINES__GENERATION__SLO_CLASSES": '{"first-answer": 20}'}
+    assert "first-answer" in load(environ=environ).pipelines["generation"].classes
+    with pytest.raises(SettingsError, match="`first-answer` is what an objective of answers is told as"):
+        load(environ={**environ, "INFERSTREAM__PIPELINES__GENERATION__FIRST_ANSWER_MS": "250"})
+
+
 def test_endpoints_are_separated_by_commas() -> None:
     assert load(environ={"INFERSTREAM__TRITON__URL": "a:1, b:2,"}).triton.urls == ["a:1", "b:2"]
 

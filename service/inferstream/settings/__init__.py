@@ -3,6 +3,8 @@
 from inferstream.settings.connections import KafkaSettings, TritonSettings
 from inferstream.settings.listing import ENV_PREFIX, Row, table
 from inferstream.settings.pipeline import (
+    FIRST_ANSWER,
+    NEXT_ANSWER,
     BatchingSettings,
     CanarySettings,
     DeadLetterLimitSettings,
@@ -26,6 +28,8 @@ from inferstream.settings.values import OnMiss
 
 __all__ = [
     "ENV_PREFIX",
+    "FIRST_ANSWER",
+    "NEXT_ANSWER",
     "BatchingSettings",
     "CanarySettings",
     "DeadLetterLimitSettings",

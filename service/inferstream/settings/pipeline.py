@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from inferstream.settings.values import Milliseconds, ModelName, Name, OnMiss, Share, Slo, Topic, Tree
 
 _LEAST_TRANSACTIONAL_SLO_MS = 250
+FIRST_ANSWER, NEXT_ANSWER = "first-answer", "next-answer"
+"""Classes that the objectives of a stream's answers are told as, beside those of events."""
 
 
 class BatchingSettings(Tree):
@@ -120,6 +122,16 @@ class PipelineSettings(Tree):
     slo_classes: dict[Name, SloClassSettings] = Field(
         {}, description="further classes, chosen by header `slo-class`: name to slo_ms, reserved_share, on_miss"
     )
+    first_answer_ms: Slo | None = Field(
+        None,
+        description="of a task whose model streams: objective of a stream's first answer (a token), from the record's "
+        f"timestamp; told as class `{FIRST_ANSWER}`",
+    )
+    next_answer_ms: Slo | None = Field(
+        None,
+        description="of a task whose model streams: objective of each further answer, from the one before; told as "
+        f"class `{NEXT_ANSWER}`",
+    )
     emit_reserve_ms: Annotated[float, Field(ge=0, le=60_000)] | None = Field(
         None, description="part of every budget kept for writing the outcome; default: learned from acknowledgements"
     )
@@ -145,6 +157,8 @@ class PipelineSettings(Tree):
             raise ValueError("the reserved shares of slo_classes add up to more than 1")
         if "default" in self.slo_classes:
             raise ValueError("slo_classes: `default` is the class of slo_ms and on_miss; give another name")
+        if taken := sorted(self.answer_objectives.keys() & self.slo_classes.keys()):
+            raise ValueError(f"slo_classes: `{taken[0]}` is what an objective of answers is told as; give another name")
         return self
 
     @model_validator(mode="after")
@@ -174,6 +188,12 @@ class PipelineSettings(Tree):
                 f"(a transaction takes 40 ms, one in a hundred 180 ms); too tight: {', '.join(tight)}"
             )
         return self
+
+    @property
+    def answer_objectives(self) -> dict[str, int]:
+        """Milliseconds that answers of a stream should take, by the class they are told as."""
+        asked = {FIRST_ANSWER: self.first_answer_ms, NEXT_ANSWER: self.next_answer_ms}
+        return {name: ms for name, ms in asked.items() if ms is not None}
 
     @property
     def classes(self) -> dict[str, SloClassSettings]:

@@ -116,7 +116,12 @@ class Signals:
         )
         self.retries = self._count("retries", "events sent to the model once more after a failed call", pipeline)
         self.batch_rows = self._distribution("batch_rows", "rows of a call to the model", pipeline, ROWS)
-        self.stage = self._distribution("stage_seconds", "time per event in a stage", ("pipeline", "stage"), SECONDS)
+        self.stage = self._distribution(
+            "stage_seconds",
+            "time per event in a stage, of all classes: they share calls",
+            ("pipeline", "stage"),
+            SECONDS,
+        )
         self.latency = self._distribution(
             "latency_seconds", "record timestamp to acknowledged outcome", ("pipeline", "slo_class"), SECONDS
         )
@@ -204,6 +209,12 @@ class Signals:
             self.slo_good.cell(pipeline, slo_class, "scored").read = partial(_sum, (scored,))
         for lost in (self.lost_offsets, self.commit_errors, self.quarantines, self.records, self.committed):
             lost.cell(pipeline)
+
+    def expect_answers(self, pipeline: str, which: Family[Distribution], slo_class: str, slo_seconds: float) -> None:
+        """Time answers of streams with this objective as a bound, and show how it is kept as that of a class."""
+        answers = which.cell(pipeline, make=lambda: Distribution(slo_bounds(slo_seconds)))
+        self.slo_valid.cell(pipeline, slo_class).read = lambda: sum(answers.counts)
+        self.slo_good.cell(pipeline, slo_class, INDICATORS[1]).read = lambda: answers.within(slo_seconds)
 
     def families(self) -> Sequence[Family[Count] | Family[Level] | Family[Distribution]]:
         """The catalogue in its order."""

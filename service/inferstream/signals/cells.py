@@ -88,6 +88,10 @@ class Distribution:
                 self.counts[bisect_left(self.bounds, value, lowest, highest)] += 1
         self.sum += sum(values)
 
+    def within(self, bound: float) -> int:
+        """How many were at most this, which is one of the bounds."""
+        return sum(self.counts[: self.bounds.index(bound) + 1])
+
     def samples(self, labels: tuple[tuple[str, str], ...]) -> Iterator[Sample]:
         running = 0
         for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):

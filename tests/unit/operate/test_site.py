@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from inferstream.errors import SettingsError
 from inferstream.needs import load_tasks
 from inferstream.operate import site as module
 from inferstream.operate.pipelines import choose
@@ -47,6 +48,12 @@ def _notes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(module, "pinned", Notes)
     yield
     assert Notes.open == 0, "all are let go of"
+
+
+def test_only_a_task_whose_model_streams_has_objectives_of_answers() -> None:
+    with pytest.raises(SettingsError, match=r"pipelines\.fraud: first_answer_ms and next_answer_ms are of tasks whose"):
+        load_tasks(load(environ={"INFERSTREAM__PIPELINES__FRAUD__NEXT_ANSWER_MS": "10"}))
+    load_tasks(load(environ={"INFERSTREAM__PIPELINES__GENERATION__NEXT_ANSWER_MS": "10"}))
 
 
 @pytest.mark.usefixtures("_notes")

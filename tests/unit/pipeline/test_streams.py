@@ -277,6 +277,21 @@ async def test_time_to_the_first_token_and_between_tokens_is_measured(texts: Tex
     assert texts.signals.in_flight.total(pipeline="p") == 0
 
 
+async def test_answers_may_have_objectives_of_their_own_which_are_told_as_classes() -> None:
+    """The first is late by its age alone; the others come as they come."""
+    texts = Texts(first_answer_ms=400, next_answer_ms=4_000)
+    async with running(texts.member()):
+        texts.ask("a", 20)
+        texts.write(encode({"prompt_id": "b", "text": "The", "timestamp_ms": 0, "max_tokens": 20}), age_ms=900)
+        await texts.final(2)
+    valid, good = texts.signals.slo_valid, texts.signals.slo_good
+    assert valid.total(pipeline="p", slo_class="first-answer") == 2
+    assert good.total(pipeline="p", slo_class="first-answer", indicator="scored") == 1
+    assert valid.total(pipeline="p", slo_class="next-answer") == 38
+    assert good.total(pipeline="p", slo_class="next-answer", indicator="scored") == 38
+    assert valid.total(pipeline="p", slo_class="default") == 2
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

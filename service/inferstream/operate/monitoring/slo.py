@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain, product
 from typing import Any, Literal, NamedTuple
 
 import yaml
 
 from inferstream.errors import SettingsError
 from inferstream.operate.monitoring.alerts import NO_LABELS, Labels, narrowed, rules
-from inferstream.settings import Settings
+from inferstream.settings import FIRST_ANSWER, NEXT_ANSWER, Settings
 from inferstream.signals import INDICATORS
 
 Form = Literal["prometheus", "openslo", "sloth"]
@@ -31,6 +32,8 @@ class Objective(NamedTuple):
 
     @property
     def description(self) -> str:
+        if self.slo_class in (FIRST_ANSWER, NEXT_ANSWER):
+            return f"answers of streams of {self.pipeline}, each {self.slo_class.replace('-', ' ')}, within their time"
         by = "by the model or the fallback chain" if self.indicator == "answered" else "by the model"
         return f"events of {self.pipeline}, class {self.slo_class}, answered {by} before their deadline"
 
@@ -87,14 +90,14 @@ def documents(settings: Settings, form: Form, runbook: str, labels: Labels = NO_
 
 
 def objectives(settings: Settings) -> list[Objective]:
-    """Two of each class."""
+    """Two of each class, and one of each kind of answers that has an objective."""
     targets = dict(zip(INDICATORS, (settings.slo.objective, settings.slo.scored_objective), strict=True))
-    return [
-        Objective(name, slo_class, indicator, target)
-        for name, pipeline in settings.pipelines.items()
-        for slo_class in pipeline.classes
-        for indicator, target in targets.items()
-    ]
+    found = []
+    for name, pipeline in settings.pipelines.items():
+        of_events = product(pipeline.classes, INDICATORS)
+        of_answers = product(pipeline.answer_objectives, INDICATORS[1:])
+        found += [Objective(name, *which, targets[which[1]]) for which in chain(of_events, of_answers)]
+    return found
 
 
 def _sloth(promised: list[Objective]) -> Mapping[str, Any]:
