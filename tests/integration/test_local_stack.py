@@ -61,6 +61,7 @@ def test_two_stacks_run_side_by_side_and_one_folder_holds_one(tmp_path: Path) ->
         assert all(part["ready"] for part in status["parts"].values())
 
 
+@pytest.mark.slow
 def test_up_status_and_down_on_the_command_line(tmp_path: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "inferstream", "local", *arguments, "--folder", str(tmp_path)]

@@ -65,6 +65,7 @@ async def test_nobody_else_can_say_what_an_image_shows(stack: local.Stack, tmp_p
     """There is no student and there are no rules: without the model an event has an outcome, and no result."""
     bench = ExampleBench(stack, tmp_path, "classification")
     bench.environ["INFERSTREAM__PIPELINES__CLASSIFICATION__MODEL"] = "absent"
+    bench.environ["INFERSTREAM__PIPELINES__CLASSIFICATION__SLO_MS"] = "4000"  # half of it is waited for the model
     bench.environ["INFERSTREAM__TRITON__START_TIMEOUT_MS"] = "500"
     await bench.create_topics()
     async with bench.service():

@@ -86,6 +86,7 @@ async def test_windows_are_answered_by_the_model_and_what_is_none_says_why(stack
 async def test_the_student_answers_while_the_model_is_not_there(stack: local.Stack, tmp_path: Path) -> None:
     bench = ExampleBench(stack, tmp_path, "sensor")
     bench.environ["INFERSTREAM__PIPELINES__SENSOR__MODEL"] = "absent"
+    bench.environ["INFERSTREAM__PIPELINES__SENSOR__SLO_MS"] = "4000"  # half of it is waited for the model
     bench.environ["INFERSTREAM__TRITON__START_TIMEOUT_MS"] = "500"
     await bench.create_topics()
     async with bench.service():

@@ -7,7 +7,7 @@ import pytest
 from loadtest import scenario
 from loadtest.calibration import Calibration, Measured
 from loadtest.campaign import Campaign
-from loadtest.contestants import Options, find
+from loadtest.contestants import Options, Program, find
 from loadtest.errors import ContestantUnavailable, LoadTestError, ScenarioError
 from loadtest.forms import Form, Part
 from loadtest.place import Place
@@ -57,6 +57,14 @@ def _no_triton(monkeypatch: pytest.MonkeyPatch) -> None:
         return [Measured(1, 1, 400.0, 2.0, 3.0)]
 
     monkeypatch.setattr("loadtest.ceilings.triton_alone.measure", measure)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def prepare(self: Program) -> None:
+        pass
+
+    monkeypatch.setattr(Program, "prepare", prepare)
 
 
 async def played(
