@@ -5,30 +5,45 @@ One tracker per partition and assignment; a new assignment gets a new one, so a 
 
 from collections import deque
 from collections.abc import Container, Sequence
+from typing import NamedTuple
+
+_MOST_DONE = 16_384  # resolved records behind one that is not, before they are kept as runs
+
+
+class _Run(NamedTuple):
+    """Resolved records that follow one that is not: the offset after the last of them, and how many they are."""
+
+    end: int
+    records: int
 
 
 class OffsetTracker:
     """Follows the records taken from one partition in offset order until each one's outcome is acknowledged.
 
-    Compacted topics and transactions leave holes in the offsets, so the tracker counts records, not numbers.
+    Compacted topics and transactions leave holes in the offsets, so the tracker counts records, not numbers. What one
+    record with a day's time holds back is kept as runs: memory goes by what is unresolved, not by what came since.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_done: int = _MOST_DONE) -> None:
+        self._most_done = most_done
         self._open: deque[int] = deque()
         self._done: set[int] = set()
+        self._runs: dict[int, _Run] = {}
+        self._left: set[int] = set()
+        self._last_run_ends = -1
+        self._last = -1
         self._committable: int | None = None
         self._advanced = 0
         self.taken = 0
         """Records taken so far."""
 
-    def __len__(self) -> int:
-        """Records taken and not yet below the committable offset."""
-        return len(self._open)
-
     def track(self, offsets: Sequence[int]) -> None:
         """Records were taken. Offsets must grow."""
-        if self._open and offsets and offsets[0] <= self._open[-1]:
-            raise ValueError(f"offset {offsets[0]} taken after {self._open[-1]}")
+        if not offsets:
+            return
+        if self._open and offsets[0] <= self._last:
+            raise ValueError(f"offset {offsets[0]} taken after {self._last}")
+        self._last = offsets[-1]
         self._open.extend(offsets)
         self.taken += len(offsets)
 
@@ -41,7 +56,7 @@ class OffsetTracker:
                 continue
             if offset == opened[0]:
                 last = opened.popleft()
-            else:
+            elif offset >= self._last_run_ends or offset in self._left:
                 done.add(offset)
         while opened and opened[0] in done:
             last = opened.popleft()
@@ -49,6 +64,32 @@ class OffsetTracker:
         if last >= 0:
             self._committable = last + 1
             self._advanced += before - len(opened)
+            if self._left:
+                self._pass_runs(last)
+        if len(done) >= self._most_done:
+            self._make_runs()
+
+    def _pass_runs(self, last: int) -> None:
+        """Of records up to this one, which were resolved after what follows them."""
+        for offset in [offset for offset in self._left if offset <= last]:
+            self._left.remove(offset)
+            run = self._runs.pop(offset, None)
+            if run is not None:
+                self._advanced += run.records
+                if offset == last:
+                    self._committable = run.end
+
+    def _make_runs(self) -> None:
+        """Forget the offsets of what is resolved."""
+        unresolved = deque[int]()
+        for offset in self._open:
+            if offset in self._done:  # never the first
+                before, own = self._runs.get(unresolved[-1]), self._runs.pop(offset, _Run(offset + 1, 0))
+                self._runs[unresolved[-1]] = _Run(own.end, own.records + 1 + (before.records if before else 0))
+            else:
+                unresolved.append(offset)
+        self._open, self._left, self._last_run_ends = unresolved, set(unresolved), self._last + 1
+        self._done.clear()
 
     @property
     def committable(self) -> int | None:
@@ -61,7 +102,7 @@ class OffsetTracker:
         for offset in self._open:
             if offset not in self._done and offset not in ready:
                 break
-            committable = offset + 1
+            committable = self._runs[offset].end if offset in self._runs else offset + 1
         return committable
 
     def take_advanced(self) -> int:

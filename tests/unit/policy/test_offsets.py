@@ -1,5 +1,8 @@
 """Offsets: committable is the contiguous prefix, whatever order results come in."""
 
+import random
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,3 +62,42 @@ def test_commit_never_passes_an_unresolved_record(offsets: list[int], rng: objec
         assert tracker.committable == (prefix[-1] + 1 if prefix else None)
     assert tracker.is_drained
     assert tracker.unsettled == 0
+
+
+@given(rng=st.randoms(use_true_random=False), most=st.sampled_from([1, 2, 5, 40]))
+def test_runs_change_nothing_but_what_is_kept(rng: random.Random, most: int) -> None:
+    """Beside a tracker that never makes any: takes and results in any order, some of them late, some told twice."""
+    plain, tracker = OffsetTracker(10**9), OffsetTracker(most)
+    waiting: list[int] = []
+    at = 0
+    for _ in range(60):
+        taken = [at := at + rng.choice([1, 1, 1, 7]) for _ in range(rng.randrange(4))]
+        rng.shuffle(waiting)
+        count = rng.randrange(5)
+        resolved, waiting = waiting[:count], waiting[count:] + taken
+        told = []
+        for each in (plain, tracker):
+            each.track(taken)
+            each.resolve(resolved)
+            each.resolve(resolved)
+            ready = each.committable_with(set(waiting[:3]))
+            told.append((each.committable, ready, each.unsettled, each.is_drained, each.take_advanced()))
+        assert told[0] == told[1]
+
+
+def test_what_one_record_holds_back_takes_no_memory() -> None:
+    """It has a day's time while the model is away, and two hundred thousand others are answered meanwhile."""
+    tracker = OffsetTracker()
+    tracker.track([0])
+    tracemalloc.start()
+    for start in range(1, 200_001, 500):
+        tracker.track(range(start, start + 500))
+        tracker.resolve(range(start, start + 500))
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 4_000_000
+    assert (tracker.unsettled, tracker.committable) == (1, None)
+    tracker.resolve([0])
+    assert tracker.committable == 200_001
+    assert tracker.take_advanced() == tracker.taken == 200_001
+    assert tracker.is_drained
