@@ -26,3 +26,10 @@ async def test_an_event_loop_that_is_stuck_is_not_live() -> None:
     service = app.App(load(environ={}))
     service._beat = time.monotonic() - 60
     assert service.why_not_live() == "the event loop is 60 s late"
+
+
+def test_a_model_in_two_roles_is_asked_about_once() -> None:
+    """The account of a version would be counted twice else; of the one that answers any version is meant."""
+    named = {"MODEL_VERSION": "1", "FALLBACK_MODEL": "fraud:2", "CANARY__MODEL": "fraud:2", "SHADOW__MODEL": "trees"}
+    service = app.App(load(environ={f"INFERSTREAM__PIPELINES__FRAUD__{name}": value for name, value in named.items()}))
+    assert sorted(service._asked()["fraud"]) == [("fraud", ""), ("fraud", "2"), ("trees", "")]

@@ -6,6 +6,7 @@ from tests.unit.pipeline.world import World, encode, running
 
 from inferstream.errors import ModelError
 from inferstream.events.outcome import Cause
+from inferstream.pipeline.interfaces import OutRecord
 from inferstream.signals import STAGES
 
 
@@ -53,3 +54,17 @@ async def test_calls_that_fail_are_told_apart_and_the_fallback_is_answered_but_n
     assert world.signals.causes.total(outcome="fallback", cause="model_garbage", slo_class="default") == 3
     assert world.signals.slo_good.total(indicator="answered") == 3
     assert world.signals.slo_good.total(indicator="scored") == 0
+
+
+async def test_a_timestamp_that_cannot_be_right_makes_no_latency_of_years() -> None:
+    """None at all, and one of an hour from now: both count from when they were taken."""
+    world = World()
+    value = encode({"id": "a", "values": [1.0, 2.0, 3.0]})
+    world.write(value)
+    world.write(value, age_ms=-3_600_000)
+    world.broker.append("in", 0, OutRecord(b"key", value, [], -1))
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 3)
+    (seconds,) = [sample.value for sample in world.signals.latency.samples() if sample.suffix == "_sum"]
+    assert world.signals.latency.total(pipeline="p") == 3
+    assert 0 < seconds < 5

@@ -139,6 +139,19 @@ async def test_one_that_is_not_ready_is_not_asked() -> None:
     assert world.signals.canary_events.total() == 0
 
 
+async def test_what_waits_for_one_that_goes_away_is_the_models_at_once() -> None:
+    world = WithCanary()
+    world.canary.delay = 0.3
+    async with running(world.pipeline()):
+        world.write_keys(50)
+        await world.until(lambda: len(world.canary.calls) == 1)
+        world.write_keys(50, first=50)
+        await asyncio.sleep(0.05)
+        world.canary.is_up = False
+        await world.until(lambda: world.committed() == 100, timeout=2.0)
+    assert world.answers() == {("scored", True, "1"): ours(100), ("scored", False, "1"): 100 - ours(100)}
+
+
 async def test_a_server_that_fails_for_both_does_not_stop_it() -> None:
     world = WithCanary()
     world.model.fails = world.canary.fails = fail_with(Cause.MODEL_GARBAGE)
