@@ -130,8 +130,8 @@ def results(
     """Measure every model of a family, in the process and on the local Triton, and write the tables; minutes."""
     family = _family(name)
     _needs_torch()
+    from inferstream.models.report import with_section
     from inferstream.models.results import measure
-    from inferstream.models.tables import with_section
 
     with TemporaryDirectory() as scratch:
         if repository is None:
@@ -150,7 +150,7 @@ def gpu(
 ) -> None:
     """Measure models on this machine's GPU beside its CPU, through the local Triton, and write the tables."""
     from inferstream.models.gpu import HEAD, measure
-    from inferstream.models.tables import with_section
+    from inferstream.models.report import with_section
 
     parts = []
     for family in map(_family, names):

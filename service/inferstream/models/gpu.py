@@ -14,7 +14,7 @@ from inferstream import local
 from inferstream.models import serve
 from inferstream.models.evaluate import batches
 from inferstream.models.family import Array, Family, Report, Tell
-from inferstream.models.tables import latencies, table
+from inferstream.models.report import latencies, table
 from inferstream.settings import TritonSettings
 from inferstream.tasks import Task, Tensors
 from inferstream.tasks.segmentation import SegmentationTask

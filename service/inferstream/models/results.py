@@ -11,7 +11,7 @@ from inferstream.models import evaluate, metrics, serve
 from inferstream.models.evaluate import batches, outputs
 from inferstream.models.family import Dataset, Family, Report, Split, Tell
 from inferstream.models.recipes import Calibrate, Distill, Limit, Train, shortfalls
-from inferstream.models.tables import latencies, table
+from inferstream.models.report import latencies, table
 from inferstream.models.train import distill, predict, train
 
 _SEEDS = (0, 1, 2)

@@ -45,7 +45,7 @@ def test_every_model_is_measured_everywhere(tmp_path: Path) -> None:
 
 
 def test_a_family_s_section_takes_the_place_of_its_older_one_only() -> None:
-    from inferstream.models.tables import with_section
+    from inferstream.models.report import with_section
 
     text = with_section(with_section("", "fraud", "## fraud\n\none\n"), "sensor", "## sensor\n\ntwo\n")
     text = with_section(text, "fraud", "## fraud\n\nthree\n\n### Deeper\n")

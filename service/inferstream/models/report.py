@@ -1,4 +1,4 @@
-"""Tables of the report."""
+"""The file of results: its head, a section for each family, and the cells of its tables."""
 
 import re
 from collections.abc import Sequence
