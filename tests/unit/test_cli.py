@@ -96,6 +96,15 @@ def test_check_lists_all_that_is_wrong_at_once() -> None:
     assert "ok   student of 'fraud'" in done.stdout
 
 
+def test_check_warns_of_classes_that_wait_for_each_other() -> None:
+    fraud = {"SLO_MS": "300", "SLO_CLASSES": '{"batch": 60000}'}
+    for delivery, is_warned in (("exactly_once", True), ("at_least_once", False)):
+        asked = {f"INFERSTREAM__PIPELINES__FRAUD__{name}": v for name, v in {**fraud, "DELIVERY": delivery}.items()}
+        nowhere = {"INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9", "INFERSTREAM__TRITON__URL": "127.0.0.1:9"}
+        said = run("check", "--timeout", "0.3", **nowhere, **asked).stdout
+        assert ("warn classes of 'fraud'" in said and "those of 300 ms for those of 60000 ms" in said) == is_warned
+
+
 def test_settings_in_force_can_be_read_again(tmp_path: Path) -> None:
     login = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_USERNAME": "u", "SASL_PASSWORD": "s3cret", "CLIENT_ID": "me"}
     shown = run("settings", "--effective", **{f"INFERSTREAM__KAFKA__{name}": value for name, value in login.items()})

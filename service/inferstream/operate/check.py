@@ -49,6 +49,7 @@ async def find(settings: Settings, timeout: float) -> list[Finding]:
         return [Finding("fail", "tasks", str(error))]
     findings = [Finding("ok", "settings", f"{len(settings.pipelines)} pipeline(s): {', '.join(settings.pipelines)}")]
     findings += _students(settings, tasks)
+    findings += _classes(settings)
     kafka, triton = await asyncio.gather(_kafka(settings, timeout), _triton(settings, tasks, timeout))
     return [*findings, *kafka, *triton]
 
@@ -62,6 +63,18 @@ def _students(settings: Settings, tasks: Mapping[str, Task]) -> Iterator[Finding
         else:
             said = "loads and fits the task" if student else "none; the task's rules answer when the model cannot"
             yield Finding("ok", f"student of '{name}'", said)
+
+
+def _classes(settings: Settings) -> Iterator[Finding]:
+    """A transaction ends before the first event of its partition that has no outcome yet: what is behind it waits."""
+    for name, pipeline in settings.pipelines.items():
+        slos_ms = sorted({each.slo_ms for each in pipeline.classes.values()})
+        if pipeline.delivery == "exactly_once" and len(slos_ms) > 1:
+            said = (
+                f"with exactly_once an outcome waits for those of every event before it in its partition, so those of "
+                f"{slos_ms[0]} ms for those of {slos_ms[-1]} ms: give each class a topic of its own"
+            )
+            yield Finding("warn", f"classes of '{name}'", said)
 
 
 async def _kafka(settings: Settings, timeout: float) -> list[Finding]:
