@@ -24,6 +24,7 @@ from loadtest.repository import Pace
 from loadtest.result import Run
 from loadtest.run import Conductor
 from loadtest.scenario import Scenario
+from loadtest.traces import collector, environ
 from loadtest.verdict import is_sustained
 
 Model = Literal["fraud", "paced", "slow"]
@@ -54,6 +55,7 @@ class Bench:
         self.calibrations: dict[Model, Calibration] = {}
         self._open = ExitStack()
         self._place: Place | None = None
+        self._traces_url = ""
 
     async def __aenter__(self) -> "Bench":
         """Start what is not there yet. Raises LocalStackError or LoadTestError."""
@@ -121,6 +123,11 @@ class Bench:
             )
         if found is not None and scenario.warm_up_s < found.warm_up_s and not scenario.backlog_s:
             scenario = scenario.variant(warm_up_s=found.warm_up_s)
+        if scenario.traces is not None:
+            if not self._traces_url:
+                opened = collector(self.place.folder.parent)
+                self._traces_url, _ = await asyncio.to_thread(self._open.enter_context, opened)
+            scenario = scenario.variant(environ={**scenario.environ, **environ(self._traces_url, scenario.traces)})
         load = getattr(scenario.arrivals, "load", None)
         pace = "" if load is None else f", load {load:g}"
         self._progress(f"{contestant}: {scenario.name}, SLO {scenario.slo_ms} ms{pace}, for {scenario.seconds:g} s")

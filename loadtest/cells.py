@@ -15,8 +15,10 @@ from loadtest.verdict import is_sustained
 
 SERVICE, PASSTHROUGH = "service", "passthrough"
 GOODPUT, THROUGHPUT, SUSTAINABLE, STEADY = "goodput", "throughput", "sustainable", "steady"
+TRACED, UNTRACED = "traced", "untraced"
 SPIKE, BURSTS, BACKLOG = "spike", "bursts", "backlog"
 SHARED_TRITON, OWN_TRITON, TRITON_KILLED = "shared_triton", "own_triton", "triton_killed"
+_BACKLOGS = (THROUGHPUT, TRACED, UNTRACED)
 _NO_PEERS = (SERVICE, PASSTHROUGH, "yours")
 _NEAR = 1.05  # rates of one setting; seeds make them differ by a little
 _SAME_RATE = 0.02
@@ -95,7 +97,7 @@ class Runs:
     @property
     def cells(self) -> list[Cell]:
         """All that was asked of anyone within a time, so not how much it can do at most."""
-        cells = {cell for _, cell in self._rounds if cell.scenario != THROUGHPUT}
+        cells = {cell for _, cell in self._rounds if cell.scenario not in _BACKLOGS}
         return sorted(cells, key=lambda cell: (*cell[:4], cell.load or 0, cell.rate))
 
     def rounds(self, contestant: str, cell: Cell) -> Mapping[Round, Run]:
@@ -122,12 +124,12 @@ class Runs:
                     found[cell.slo_ms][number][cell.load] = run
         return found
 
-    def throughputs(self, contestant: str) -> dict[tuple[Cell, Round], float]:
-        """Scenario throughput: events per second, where the model answered; also of one that did not get to the end."""
+    def throughputs(self, contestant: str, scenario: str = THROUGHPUT) -> dict[tuple[Cell, Round], float]:
+        """Of a backlog: events per second, where the model answered; also of one that did not get to the end."""
         return {
             (cell, number): float(run["answered_per_s"])
             for (label, cell), rounds in self._rounds.items()
-            if label == contestant and cell.scenario == THROUGHPUT
+            if label == contestant and cell.scenario == scenario
             for number, run in rounds.items()
             if _is_of_the_model(run) and run["answered_per_s"] is not None
         }

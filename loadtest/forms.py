@@ -5,7 +5,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from loadtest import contestants, scenario
-from loadtest.cells import GOODPUT, STEADY, SUSTAINABLE, THROUGHPUT
+from loadtest.cells import GOODPUT, STEADY, SUSTAINABLE, THROUGHPUT, TRACED, UNTRACED
 from loadtest.errors import ScenarioError, hint
 from loadtest.scenario import Scenario
 
@@ -83,6 +83,7 @@ def full(peers: Sequence[str]) -> Form:
     own = ["backlog", "mixed_classes", "rebalance", "json_vs_msgpack"]
     parts = [
         Part(quick, path, 3),
+        Part(["service"], [scenario.load(UNTRACED), scenario.load(TRACED)], 3),
         Part(slow, path, 1),
         Part(quick, at_50, 3),
         Part(slow, _goodput([50], [0.1, 0.5, 1.0, 1.2], **even), 3),

@@ -104,6 +104,7 @@ class Scenario(Strict):
     instances: Annotated[int, Field(ge=1, le=16)] = 1
     codec: Literal["json", "msgpack"] = "msgpack"
     environ: Mapping[str, str] = {}
+    traces: Annotated[float, Field(ge=0, le=1)] | None = None
     faults: tuple[Fault, ...] = ()
     sweep: Sweep | None = None
     search: Search | None = None

@@ -10,18 +10,13 @@ import argparse
 import asyncio
 import math
 import re
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal, get_args
+from typing import get_args
 
 import aiohttp
 
@@ -31,57 +26,20 @@ from inferstream.events.headers import Headers
 from inferstream.events.outcome import Answerer, Status
 from inferstream.events.timeline import Timeline
 from inferstream.local import free_port
-from inferstream.local.process import listens
 from inferstream.pipeline.observe.traces import Traces, Tracing
 from inferstream.pipeline.outcomes import Route
 from inferstream.policy.sampling import TokenBucket
 from inferstream.signals import Signals
 from loadtest.bench import Bench
 from loadtest.contestants import WEB_PORT
-from loadtest.errors import LoadTestError
 from loadtest.scenario import Scenario, parse
+from loadtest.traces import State, collector
 
 _OTLP = "INFERSTREAM__TELEMETRY__OTLP__ENDPOINT"
 _ENABLED = "INFERSTREAM__TELEMETRY__TRACES__ENABLED"
 _RATIO = "INFERSTREAM__TELEMETRY__TRACES__RATIO"
 _SLICES = re.compile(r'^inferstream_trace_slice_seconds_bucket\{le="([^"]+)"\} (\d+)', re.MULTILINE)
 _SLICES_SUM = re.compile(r"^inferstream_trace_slice_seconds_sum (\S+)", re.MULTILINE)
-
-
-State = Literal["live", "slow", "frozen", "dead"]
-_NAP_SECONDS, _AWAKE_SECONDS = 0.9, 0.1  # of a slow one
-
-
-@contextmanager
-def collector(folder: Path, state: State = "live") -> Iterator[tuple[str, Path]]:
-    """A collector of traces: where it listens, and the file it writes. A frozen one is silent, a slow one mostly."""
-    grpc_port, file = free_port(), folder / "traces.jsonl"
-    module = ["-m", "inferstream.local.collector", str(grpc_port), str(free_port()), str(file)]
-    process, is_over = subprocess.Popen([sys.executable, *module]), threading.Event()
-    try:
-        deadline = time.monotonic() + 20
-        while not listens(grpc_port):
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise LoadTestError("the collector of traces does not start")
-            time.sleep(0.1)
-        naps = threading.Thread(target=_nap, args=(process, is_over))
-        if state == "slow":
-            naps.start()
-        elif state != "live":
-            process.send_signal(signal.SIGSTOP if state == "frozen" else signal.SIGKILL)
-        yield f"http://127.0.0.1:{grpc_port}", file
-    finally:
-        is_over.set()
-        process.kill() if state == "frozen" else process.terminate()
-        process.wait(10)
-
-
-def _nap(process: subprocess.Popen[bytes], is_over: threading.Event) -> None:
-    """Let it sleep most of the time, until it is over."""
-    while not is_over.wait(_AWAKE_SECONDS):
-        process.send_signal(signal.SIGSTOP)
-        is_over.wait(_NAP_SECONDS)
-        process.send_signal(signal.SIGCONT)
 
 
 def scenario(rate: float, seconds: float, slo_ms: int, environ: dict[str, str]) -> Scenario:

@@ -75,6 +75,13 @@ async def test_a_short_run_accounts_for_every_event(bench: Bench) -> None:
     assert run["cpu_us_per_event"]["contestant"] > 0
 
 
+async def test_a_run_with_traces_sends_them_to_a_collector_of_the_tools(bench: Bench) -> None:
+    run = await bench.run("service", scenario(seconds=2, traces=1.0))
+    _is_whole(run, least=500)
+    traces = (bench.place.folder.parent / "traces.jsonl").read_text()
+    assert traces.count('"kind": "consumer"') > 100
+
+
 @pytest.mark.apache
 async def test_a_short_run_on_apache_kafka_accounts_for_every_event(apache_bench: Bench) -> None:
     _is_whole(await apache_bench.run("service", scenario(model="paced")), least=700)

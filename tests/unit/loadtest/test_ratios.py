@@ -42,6 +42,16 @@ def test_throughput_is_the_median_over_rounds_with_its_range() -> None:
     assert part.is_met
 
 
+def test_what_traces_cost_is_by_round() -> None:
+    backlog = {"slo_ms": 3_600_000}
+    with_traces = [run("service", scenario="traced", seed=n, answered_per_s=900.0 + n, **backlog) for n in (1, 2, 4)]
+    without = [run("service", scenario="untraced", seed=n, answered_per_s=1_000.0, **backlog) for n in (1, 2, 3)]
+    (part,) = evaluate(*with_traces, *without)["R9"].parts
+    assert part.value == (pytest.approx(0.9015), 0.901, 0.902, 2)
+    assert not part.is_met
+    assert Runs([*with_traces, *without]).cells == [], "a backlog has no latency"
+
+
 def test_a_void_run_is_not_used() -> None:
     runs = [throughput("service", 300), throughput("passthrough", 1_000, void="the generator was late itself")]
     assert not evaluate(*runs)["R1"].parts
