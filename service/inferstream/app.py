@@ -37,7 +37,7 @@ from inferstream.tasks.streaming import StreamingTask
 from inferstream.telemetry import metrics
 from inferstream.telemetry.otlp import exporting
 from inferstream.telemetry.tracing import tracing
-from inferstream.triton import Fleet, TritonServer, keep_accounts
+from inferstream.triton import Fleet, TritonModel, TritonServer, keep_accounts
 from inferstream.web import Front, Live, WebServer, told
 
 log = structlog.get_logger()
@@ -182,7 +182,7 @@ class App:
                     group.create_task(pin.run())
                 group.create_task(self._watch_models())
                 group.create_task(self._watch_credentials())
-                group.create_task(keep_accounts(servers, self._asked(), self._signals))
+                group.create_task(keep_accounts(servers, self._asked(), self._answering(), self._signals))
         except BaseExceptionGroup as errors:
             ours = errors.subgroup(InferstreamError)
             raise (ours or errors).exceptions[0] from None
@@ -206,6 +206,9 @@ class App:
         """Name and version of each pipeline's models; the one that answers in any, since it may be switched."""
         found = {name: models_on_triton(self._settings, name, task) for name, task in self._tasks.items()}
         return {name: {*{**asked, "model": (asked["model"][0], "")}.values()} for name, asked in found.items()}
+
+    def _answering(self) -> dict[str, list[TritonModel]]:
+        return {name: fleet.of("model") for name, fleet in self._fleets.items()}
 
     def _producer_replaced(self, reason: str) -> None:
         self._signals.producers_replaced.cell(reason).add()

@@ -70,6 +70,7 @@ class Model:
         self.is_ready = is_ready
         self.instances = 1
         self.max_batch_size = 0
+        self.is_shared = False
         self._fails = fails
 
     @property

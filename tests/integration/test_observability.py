@@ -64,3 +64,18 @@ async def test_the_page_and_the_collector_show_the_same_and_tritons_own_account(
             assert await total(service, "inferstream_otlp_exports_total", result="failed") == 0
             assert await service.terminate() == 0
         assert collected(collector, "inferstream.committed") == 2_000, "told last, when all was drained"
+
+
+@pytest.mark.parametrize(("workers", "is_shared"), [("1", False), ("2", True)])
+async def test_who_shares_a_model_with_others_knows_it_by_the_model_servers_account(
+    bench: Bench, workers: str, is_shared: bool
+) -> None:
+    await bench.create_topics()
+    async with bench.service({"INFERSTREAM__WORKERS": workers}) as service:
+        sending = asyncio.create_task(bench.send(5_000, rate=500))
+        seen = set()
+        while not sending.done():
+            seen.add(await total(service, "inferstream_model_shared"))
+            await asyncio.sleep(0.5)
+        await sending
+    assert (1 in seen) == is_shared

@@ -53,6 +53,11 @@ class Student:
         return 0
 
     @property
+    def is_shared(self) -> bool:
+        """Nobody else asks it."""
+        return False
+
+    @property
     def url(self) -> str:
         """In the process."""
         return ""

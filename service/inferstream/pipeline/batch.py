@@ -104,7 +104,7 @@ class Batching:
         now = self._clock.monotonic()
         ask_again = float("inf") if self._canary is None else self._ask_canary(self._canary, now)
         for number, model in enumerate(self._models):
-            self._batcher.set_up(number, model.is_ready, model.instances, model.max_batch_size)
+            self._batcher.set_up(number, model.is_ready, model.instances, model.max_batch_size, model.is_shared)
         self._batcher.keep(self._reserve.emit, self._reserve.fallback)
         while True:
             plan = self._batcher.next(now)

@@ -175,6 +175,10 @@ class Model(Protocol):
         """Rows of a call at most; 0: any number, or not known yet."""
 
     @property
+    def is_shared(self) -> bool:
+        """Others ask it too, as far as is known."""
+
+    @property
     def url(self) -> str:
         """Where it is, as host:port; empty in the process."""
 

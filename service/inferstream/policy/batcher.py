@@ -53,7 +53,8 @@ class SloClass(NamedTuple):
 class Limits(NamedTuple):
     """What a call may be. `overhead` are the seconds of a call outside the backend.
 
-    `ahead` calls are on their way while every instance computes; 0 leaves a backend that is not ours alone its pauses.
+    `ahead` calls are on their way while every instance computes; 0 leaves a backend that is not ours alone its pauses,
+    as one that others share gets in any case.
     """
 
     max_rows: int
@@ -134,11 +135,14 @@ class Batcher(Generic[E]):
         """Seconds kept of every budget: for an outcome to be acknowledged, and for the chain to answer a batch."""
         self._reserve, self._fallback = reserve, fallback
 
-    def set_up(self, endpoint: int, is_up: bool, instances: int | None = None, max_rows: int = 0) -> None:
+    def set_up(
+        self, endpoint: int, is_up: bool, instances: int | None = None, max_rows: int = 0, is_shared: bool = False
+    ) -> None:
         """An endpoint went away or came back, with so many instances of the model, which takes so many rows at most
-        (0: any number)."""
+        (0: any number), and which others ask too or not."""
         one = self._endpoints[endpoint]
         one.set_up(is_up, instances)
+        one.ahead = 0 if is_shared else self._limits.ahead
         one.max_rows = max_rows or self._limits.max_rows
 
     def add(self, events: Iterable[E]) -> None:

@@ -25,7 +25,8 @@ class Instances:
 
     def __init__(self, latency: LatencyModel, instances: int, ahead: int = 1) -> None:
         self._latency = latency
-        self._ahead = ahead
+        self.ahead = ahead
+        """Calls beside those that are computed. Those of a backend that others share would queue behind theirs."""
         self._instances = [_Instance(latency) for _ in range(instances)]
         self.is_up = True
         self.in_flight = 0
@@ -35,7 +36,7 @@ class Instances:
     @property
     def has_room(self) -> bool:
         """Whether one more call may be under way: `ahead` more than there are instances, so that none of them waits."""
-        return self.in_flight < len(self._instances) + self._ahead
+        return self.in_flight < len(self._instances) + self.ahead
 
     def __len__(self) -> int:
         return len(self._instances)

@@ -156,6 +156,12 @@ class Signals:
         self.model_ready = self._level(
             "model_ready", "1 while calls go to the model at this endpoint", _ENDPOINT, "min"
         )
+        self.model_shared = self._level(
+            "model_shared",
+            "1 while others ask the model at this endpoint too: calls then wait for their turn",
+            ("pipeline", "endpoint"),
+            "max",
+        )
         self.model_version = self._level(
             "model_version", "version that calls name at this endpoint; 0: none", ("pipeline", "endpoint"), "max"
         )

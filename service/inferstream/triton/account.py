@@ -1,7 +1,9 @@
-"""The model server's own account of its work, asked now and then: how long requests queued and were computed."""
+"""The model server's own account of its work, asked now and then: how long requests queued and were computed, and so
+whether others ask a model too."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import grpc
@@ -9,33 +11,53 @@ from tritonclient.grpc import service_pb2
 
 from inferstream.errors import Unavailable
 from inferstream.signals import Signals
+from inferstream.triton.client import TritonModel
 from inferstream.triton.server import TritonServer
 
-_INTERVAL = 10.0  # seconds
+_INTERVAL = 2.0  # seconds
 _TIMEOUT = 2.0
 _PHASES = ("queue", "compute_input", "compute_infer", "compute_output")
 
 
 async def keep_accounts(
-    servers: Sequence[TritonServer], models: Mapping[str, Iterable[tuple[str, str]]], signals: Signals
+    servers: Sequence[TritonServer],
+    models: Mapping[str, Iterable[tuple[str, str]]],
+    answering: Mapping[str, Sequence[TritonModel]],
+    signals: Signals,
 ) -> None:
-    """Ask every server for the models of each pipeline (name and version; empty: all), for ever."""
-    accounts = [
-        Account(server, pipeline, *model, signals)
-        for pipeline, asked in models.items()
-        for model in asked
-        for server in servers
-    ]
+    """Ask every server for the models of each pipeline (name and version; empty: all), for ever.
+
+    The one that answers, of which there is one for each server, is told what was computed.
+    """
+    accounts = []
+    for pipeline, asked in models.items():
+        for (name, version), (server, own) in product(asked, zip(servers, answering[pipeline], strict=True)):
+            is_own = (name, version) == (own.name, "")
+            accounts.append(Account(server, pipeline, name, version, signals, own.computed if is_own else _nobody))
     while True:
         await asyncio.gather(*(account.ask() for account in accounts))
         await asyncio.sleep(_INTERVAL)
 
 
+def _nobody(rows: Mapping[str, float]) -> None:
+    """Is told."""
+
+
 class Account:
     """Of one model on one server. What was counted before we first asked is not ours to show."""
 
-    def __init__(self, server: TritonServer, pipeline: str, name: str, version: str, signals: Signals) -> None:
+    def __init__(
+        self,
+        server: TritonServer,
+        pipeline: str,
+        name: str,
+        version: str,
+        signals: Signals,
+        told: Callable[[Mapping[str, float]], None] = _nobody,
+    ) -> None:
+        """`told` hears how many rows of each version were computed since the last time."""
         self._server = server
+        self._told = told
         self._wanted = service_pb2.ModelStatisticsRequest(name=name, version=version)
         labels = pipeline, ":".join(part for part in (name, version) if part), server.url
         self._cells = {phase: signals.server_seconds.cell(*labels, phase) for phase in _PHASES}
@@ -50,15 +72,17 @@ class Account:
             return
         found = {stats.version: _figures(stats) for stats in answer.model_stats}
         if self._before is not None:
-            for version, figures in found.items():
-                self._add(figures, self._before.get(version, {}))
+            before = self._before
+            self._told({v: self._add(figures, before.get(v, {})) for v, figures in found.items()})
         self._before = {**(self._before or {}), **found}
 
-    def _add(self, figures: Mapping[str, float], before: Mapping[str, float]) -> None:
-        """A server that was started again counts from zero."""
+    def _add(self, figures: Mapping[str, float], before: Mapping[str, float]) -> float:
+        """The rows. A server that was started again counts from zero."""
         has_restarted = figures["rows"] < before.get("rows", 0)
-        for name, value in figures.items():
-            self._cells[name].add(value if has_restarted else max(0, value - before.get(name, 0)))
+        new = {name: value if has_restarted else max(0, value - before.get(name, 0)) for name, value in figures.items()}
+        for name, value in new.items():
+            self._cells[name].add(value)
+        return new["rows"]
 
 
 def _figures(stats: Any) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -14,6 +14,7 @@ from inferstream.errors import ContractMismatch, ModelError, Unavailable
 from inferstream.events.outcome import Answerer, Cause
 from inferstream.pipeline.interfaces import Prediction
 from inferstream.policy.endpoint import EndpointState
+from inferstream.policy.sharing import Sharing
 from inferstream.settings import TritonSettings
 from inferstream.tasks import Task, Tensors
 from inferstream.tasks.streaming import StreamingTask
@@ -61,6 +62,7 @@ class TritonModel:
         """See `Model`; known once it was compared."""
         self._instances = 1
         self.when_ready: Callable[[bool], None] = lambda ready: None
+        self._sharing = Sharing()
         self._answerer = Answerer("model", name, version)
         self._polling: asyncio.Task[None] | None = None
 
@@ -75,6 +77,11 @@ class TritonModel:
         return self._server.url
 
     @property
+    def name(self) -> str:
+        """On the server."""
+        return self._name
+
+    @property
     def version(self) -> str:
         """The version that is asked; empty: the server's choice."""
         return self._version
@@ -83,6 +90,15 @@ class TritonModel:
     def instances(self) -> int:
         """As the model's configuration says; one until it is known."""
         return self._instances
+
+    @property
+    def is_shared(self) -> bool:
+        """By the server's own account of the rows it has computed."""
+        return self._sharing.has_others
+
+    def computed(self, rows: Mapping[str, float]) -> None:
+        """The server has computed so many rows of each version since the last time, whoever asked."""
+        self._sharing.computed(rows.get(self._version, 0) if self._version else sum(rows.values()))
 
     def start(self) -> None:
         """Begin to poll."""
@@ -138,6 +154,7 @@ class TritonModel:
         task = self._task
         rows = len(next(iter(inputs.values())))
         self._endpoint.called()
+        self._sharing.sent(rows)
         try:
             call = unary.Call(self._name, self._version, task, inputs, rows, traceparent)
             response, outputs = await unary.infer(self._server, call, timeout)
@@ -158,6 +175,7 @@ class TritonModel:
         task, server = self._task, self._server
         message = tensors.request(self._name, self._version, task.inputs, task.outputs, inputs)
         self._endpoint.called()
+        self._sharing.sent(1)
         is_heard = False
         try:
             async with aclosing(stream.answers(server, message, timeout, traceparent)) as responses:

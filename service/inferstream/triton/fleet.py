@@ -1,6 +1,7 @@
 """The models of one pipeline, each on every server: its own, and what stands beside it."""
 
 from collections.abc import Collection, Sequence
+from functools import partial
 
 import structlog
 
@@ -32,6 +33,9 @@ class Fleet:
         # The one that answers is told of by name alone: it may be switched to another version.
         label = f"{name}:{version}" if version and role != "model" else name
         self._models[role] = [self._model(server, name, version, label) for server in self._servers]
+        if role == "model":
+            for model in self._models[role]:
+                self._signals.model_shared.cell(self._pipeline, model.url).read = partial(getattr, model, "is_shared")
 
     def of(self, role: str) -> list[TritonModel]:
         """One for each server; none if there is no model of that role."""

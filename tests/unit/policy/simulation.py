@@ -49,7 +49,8 @@ class Backend(NamedTuple):
 class Setup(NamedTuple):
     """What the batcher is told: seconds of reserve and fallback, rows of a call, the first guess at the backend.
 
-    With `gives_up` a call ends when its deadline less these is reached, and the fallback answers all its events.
+    With `gives_up` a call ends when its deadline less these is reached, and the fallback answers all its events. With
+    `is_shared` it knows that others ask the same backend.
     """
 
     guess: tuple[float, float] = (0.001, 0.00002)
@@ -57,6 +58,7 @@ class Setup(NamedTuple):
     fallback: float = 0.0005
     max_rows: int = 512
     gives_up: bool = False
+    is_shared: bool = False
 
 
 class Phase(NamedTuple):
@@ -82,51 +84,79 @@ class Result:
     largest: int = 0
 
 
-class Simulation:
-    """One endpoint with one instance behind a network; time is a number."""
+@dataclass
+class Instance:
+    """Computes one batch after the other, whoever sent it."""
 
-    def __init__(self, backend: Backend, classes: Sequence[SloClass], seed: int, setup: Setup | None = None) -> None:
+    free_at: float = 0.0
+
+
+class Simulation:
+    """One endpoint with one instance behind a network, which several may share; time is a number."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        classes: Sequence[SloClass],
+        seed: int,
+        setup: Setup | None = None,
+        instance: Instance | None = None,
+    ) -> None:
         self._setup = setup or Setup()
         self._backend = backend
+        self._instance = instance or Instance()
         self._may_be_late = {kind.name: kind.is_scored_late for kind in classes}
         self._rng = random.Random(seed)
         self.latency = LatencyModel(*self._setup.guess)
         limits = Limits(self._setup.max_rows)
         self.batcher: Batcher[Item] = Batcher(classes, self.latency, limits)
         self.batcher.keep(self._setup.reserve, self._setup.fallback)
+        self.batcher.set_up(0, True, is_shared=self._setup.is_shared)
         self.result = Result()
         self._happenings: list[tuple[float, int, str, Any]] = []
         self._ids = itertools.count()
-        self._free_at = 0.0
         self._wake_at = math.inf
         self._under_way: set[int] = set()
 
     def run(self, arrivals: Iterable[Item]) -> Result:
         """All arrivals, and then until nothing is left."""
-        takes = _takes(arrivals)
-        self._next_take(takes)
-        while self._happenings:
-            now, _, what, payload = heapq.heappop(self._happenings)
-            if what == "take":
-                self.result.sent.update((item.slo_class, int(item.arrived)) for item in payload)
-                self.batcher.add(payload)
-                self._next_take(takes)
-            elif what == "compute":
-                self._compute(payload, now)
-            elif what == "answer":
-                self._answer(payload, now)
-            elif what == "give up":
-                self._give_up(payload, now)
-            elif now < self._wake_at:
-                continue  # a timer that was set anew meanwhile
-            self._plan(now)
+        self.begin(arrivals)
+        while self.next_at < math.inf:
+            self.step()
         return self.result
+
+    def begin(self, arrivals: Iterable[Item]) -> None:
+        """These will come."""
+        self._arrivals = _takes(arrivals)
+        self._next_take()
+
+    @property
+    def next_at(self) -> float:
+        """When something happens next; inf if nothing is left."""
+        return self._happenings[0][0] if self._happenings else math.inf
+
+    def step(self) -> None:
+        """What happens next."""
+        now, _, what, payload = heapq.heappop(self._happenings)
+        if what == "take":
+            self.result.sent.update((item.slo_class, int(item.arrived)) for item in payload)
+            self.batcher.add(payload)
+            self._next_take()
+        elif what == "compute":
+            self._compute(payload, now)
+        elif what == "answer":
+            self._answer(payload, now)
+        elif what == "give up":
+            self._give_up(payload, now)
+        elif now < self._wake_at:
+            return  # a timer that was set anew meanwhile
+        self._plan(now)
 
     def _at(self, when: float, what: str, payload: Any = None) -> None:
         heapq.heappush(self._happenings, (when, next(self._ids), what, payload))
 
-    def _next_take(self, takes: Iterator[tuple[float, list[Item]]]) -> None:
-        for when, items in takes:
+    def _next_take(self) -> None:
+        for when, items in self._arrivals:
             self._at(when, "take", items)
             return
 
@@ -151,9 +181,9 @@ class Simulation:
             self._at(max(now, call.deadline - self._setup.reserve - self._setup.fallback), "give up", call)
 
     def _compute(self, call: Call[Item], now: float) -> None:
-        start = max(now, self._free_at)
-        self._free_at = start + self._backend.seconds(len(call.events), start, self._rng)
-        self._at(self._free_at + self._backend.network / 2, "answer", call)
+        start = max(now, self._instance.free_at)
+        self._instance.free_at = start + self._backend.seconds(len(call.events), start, self._rng)
+        self._at(self._instance.free_at + self._backend.network / 2, "answer", call)
 
     def _answer(self, call: Call[Item], now: float) -> None:
         if call.number not in self._under_way:
@@ -182,6 +212,12 @@ class Simulation:
         if not self._may_be_late[item.slo_class]:
             self.result.missed_late += now + self._setup.reserve > item.deadline + 1e-9
         self.result.answered.append(item.number)
+
+
+def run_together(simulations: Sequence[Simulation]) -> None:
+    """Those that have begun, until nothing is left of any."""
+    while (first := min(simulations, key=lambda each: each.next_at)).next_at < math.inf:
+        first.step()
 
 
 def arrivals(phases: Sequence[Phase], kinds: Sequence[tuple[SloClass, float]], seed: int) -> Iterator[Item]:

@@ -230,6 +230,20 @@ def test_more_instances_are_used_once_they_are_known() -> None:
     assert waiting.in_flight == 2
 
 
+def test_a_backend_that_others_share_gets_no_call_ahead() -> None:
+    """It would queue behind theirs; what it held has been waiting for something better to come meanwhile."""
+    waiting = batcher(max_rows=1)
+    waiting.add(items(4, 1.0))
+    waiting.set_up(0, True, is_shared=True)
+    call = sent(waiting.next(0.0))
+    assert waiting.next(0.00105).call is None
+    waiting.set_up(0, True, is_shared=False)
+    assert waiting.next(0.00105).call is not None
+    waiting.set_up(0, True, is_shared=True)
+    waiting.done(call, 0.0011, was_answered=True)
+    assert waiting.next(0.0011).call is None
+
+
 @pytest.mark.parametrize(
     ("most", "rows"), [((0, 0), (64, 64)), ((8, 0), (8, 64)), ((16, 8), (16, 8)), ((1_024, 1), (64, 1))]
 )

@@ -93,6 +93,11 @@ class SimModel:
         return 0
 
     @property
+    def is_shared(self) -> bool:
+        """Nobody else asks it."""
+        return False
+
+    @property
     def url(self) -> str:
         """In the process."""
         return ""

@@ -1,0 +1,71 @@
+"""A model that others ask too: how that is noticed, and what comes of knowing it."""
+
+import pytest
+from tests.unit.policy.simulation import Backend, Instance, Phase, Setup, Simulation, arrivals, run_together
+
+from inferstream.policy.batcher import SloClass
+from inferstream.policy.sharing import Sharing
+
+SECONDS = 6
+PACED = Backend(0.002226, 0.0005074, noise=0.1)
+SLO = SloClass("default", 0.05)
+
+
+def sharing(sent: list[int], computed: float) -> bool:
+    found = Sharing()
+    for rows in sent:
+        found.sent(rows)
+    found.computed(computed)
+    return found.has_others
+
+
+@pytest.mark.parametrize(
+    ("sent", "computed", "has_others"),
+    [
+        ([50] * 40, 2_000, False),
+        ([50] * 40, 2_100, False),  # counted a little later than we looked before
+        ([50] * 40, 1_200, False),  # what was given up is not counted
+        ([50] * 40, 2_700, True),
+        ([50] * 40, 6_000, True),
+        ([], 0, False),
+        ([], 1, False),  # the row of a warm-up
+        ([1], 300, True),
+    ],
+)
+def test_others_are_there_where_more_was_computed_than_we_sent(
+    sent: list[int], computed: float, has_others: bool
+) -> None:
+    assert sharing(sent, computed) == has_others
+
+
+def test_those_who_leave_are_forgotten_at_the_next_look() -> None:
+    found = Sharing()
+    found.sent(100)
+    found.computed(1_000)
+    assert found.has_others
+    found.sent(100)
+    found.computed(100)
+    assert not found.has_others
+
+
+def goodput(processes: int, load: float, is_shared: bool) -> float:
+    """What all of them score in time, as a share of what the backend can do."""
+    capacity, instance = PACED.capacity(SLO.slo_seconds, 256), Instance()
+    setup = Setup(reserve=0.006, fallback=0.002, max_rows=256, gives_up=True, is_shared=is_shared)
+    simulations = [Simulation(PACED, [SLO], seed, setup, instance) for seed in range(processes)]
+    for seed, simulation in enumerate(simulations, 100):
+        simulation.begin(arrivals([Phase(SECONDS, load * capacity / processes)], [(SLO, 1.0)], seed))
+    run_together(simulations)
+    return sum(simulation.result.scored.total() for simulation in simulations) / SECONDS / capacity
+
+
+@pytest.mark.parametrize("load", [0.8, 1.2, 2.0])
+@pytest.mark.parametrize("processes", [2, 3])
+def test_who_knows_of_others_wastes_less_of_the_backend(processes: int, load: float) -> None:
+    assert goodput(processes, load, is_shared=True) > goodput(processes, load, is_shared=False) + 0.02
+
+
+def test_three_at_twice_the_load_get_what_taking_turns_leaves_them() -> None:
+    """Of an event that just missed a call six calls must fit its time, three and three, where one's are two and it is
+    alone: 0.78 of its rows, with what a call costs however many rows it has."""
+    assert goodput(3, 2.0, is_shared=True) > 0.76 * goodput(1, 2.0, is_shared=False)
