@@ -34,7 +34,11 @@ class SloClassSettings(Tree):
     reserved_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0, description="share of every batch that is the class's own while it has events waiting"
     )
-    on_miss: OnMiss = Field("fallback", description="what becomes of an event the model cannot make in time")
+    on_miss: OnMiss = Field(
+        "fallback",
+        description="what becomes of an event the model cannot make in time; what is to be scored late waits in "
+        "`max_queued` with all others, so give it a topic of its own if more of it may come than the model can do",
+    )
 
     @model_validator(mode="before")
     @classmethod
