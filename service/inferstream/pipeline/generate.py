@@ -62,6 +62,7 @@ class Generate:
         self._reserve = reserve
         self._clock = clock
         self._retries = retries
+        self._accepts = False
         pipeline = route.pipeline
         self._stage = signals.stage.cell(pipeline, "infer")
         self._first = signals.first_answer.cell(pipeline)
@@ -106,6 +107,7 @@ class Generate:
 
     def _take(self, stream: Stream, outputs: Tensors, answerer: Answerer) -> None:
         now, before, is_first = self._clock.monotonic(), stream.last_at, not stream.answers
+        self._accepts = True
         stream.take(outputs, answerer, now)
         if is_first:
             self._first.observe(_first_seconds(stream))
@@ -121,6 +123,9 @@ class Generate:
         if cause is Cause.MODEL_TIMEOUT:
             return Ended(now - started, was_cut=True) if self.cut(stream) else Ended(missed=cause)
         if cause is Cause.MODEL_REJECTED:
+            accepts, self._accepts = self._accepts, False
+            if not accepts:  # nothing since it last refused: it is itself at fault, not the event
+                return Ended(missed=cause)
             event.verdict = REJECTED
             return Ended()
         may_try = cause in TRY_AGAIN and event.attempts == 1 and event.deadline > now + 2 * self._reserve.emit

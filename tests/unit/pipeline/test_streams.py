@@ -180,11 +180,24 @@ async def test_what_came_of_a_stream_is_kept_when_its_server_does_not_come_back(
 
 
 async def test_a_refused_prompt_is_a_dead_letter(texts: Texts) -> None:
-    texts.streaming.fails = failing({(0, 0): Cause.MODEL_REJECTED})
-    texts.ask("a")
-    final = await texts.final()
+    texts.streaming.fails = failing({(1, 0): Cause.MODEL_REJECTED})
+    texts.ask("good")
+    await texts.final()
+    texts.ask("bad")
+    final = await texts.final(2)
     assert (final["outcome"], final["cause"]) == ("dead_lettered", "model_rejected")
     assert len(texts.broker.records("dead")) == 1
+
+
+async def test_a_model_that_refuses_all_prompts_is_at_fault_itself(texts: Texts) -> None:
+    texts.streaming.fails = failing({(call, 0): Cause.MODEL_REJECTED for call in range(5)})
+    for name in "abcde":
+        texts.ask(name)
+    await texts.final(5)
+    assert {(final["outcome"], final["cause"]) for final in texts.finals()} == {("expired", "no_fallback")}
+    assert texts.broker.records("dead") == []
+    texts.ask("f")
+    assert (await texts.final(6))["outcome"] == "scored"
 
 
 @pytest.mark.parametrize(
