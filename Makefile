@@ -47,7 +47,7 @@ bench-quick: $(READY) ## the service beside its ceilings, a hand-written loop an
 bench-medium: $(READY) ## all peers, and all that is promised of the service; about forty minutes
 	$(BIN)/python -m loadtest bench --medium $(ARGS)
 
-bench: $(READY) ## every peer tuned, nearly every scenario, and a soak; two hours
+bench: $(READY) ## every peer tuned, nearly every scenario, and a soak; two hours by its estimate
 	$(BIN)/python -m loadtest bench $(ARGS)
 
 lint: $(READY) ## style, types and import rules

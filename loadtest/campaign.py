@@ -102,10 +102,11 @@ class Campaign:
             self._give_up(name, str(error))
 
     async def _play(self, part: Part) -> None:
-        """The rounds: scenario by scenario, all contestants in turn, in the other direction every second round."""
+        """The rounds: scenario by scenario, all contestants in turn, both in the other direction every second round."""
         for round_ in range(part.rounds):
-            order = list(part.contestants) if round_ % 2 == 0 else list(reversed(part.contestants))
-            for asked in part.scenarios:
+            there_or_back = slice(None) if round_ % 2 == 0 else slice(None, None, -1)
+            order = list(part.contestants)[there_or_back]
+            for asked in list(part.scenarios)[there_or_back]:
                 is_whole = self._was_played(part, asked, round_ + 1)
                 if not is_whole:
                     self._forget(part, asked, round_ + 1)

@@ -192,10 +192,10 @@ def _throughput_with_tracing(given: _Given) -> _Finds:
     """Events/s of service with 1 % of events traced over those without traces, metrics going to the same collector:
     scenarios traced and untraced"""
     traced, untraced = (
-        {number: per_s for (_, number), per_s in given.runs.throughputs(SERVICE, name).items()}
+        {(cell[1:], number): per_s for (cell, number), per_s in given.runs.throughputs(SERVICE, name).items()}
         for name in (TRACED, UNTRACED)
     )
-    yield _Found("throughput", [traced[number] / untraced[number] for number in traced if number in untraced])
+    yield _Found("throughput", [traced[key] / untraced[key] for key in traced if key in untraced])
 
 
 def _goodput_area(given: _Given) -> _Finds:

@@ -128,7 +128,8 @@ def of_memory(runs: Runs) -> Table:
     """Whether it grows with what comes."""
     rows = []
     for cell, name, found in _shown(runs):
-        known = {number: run["memory_mib"]["contestant"] for number, run in found.items() if run.get("memory_mib")}
+        told = {number: run.get("memory_mib", {}).get("contestant") for number, run in found.items()}
+        known = {number: mib for number, mib in told.items() if mib}
         if known:
             rows.append([cell.words(), name, *(_median(known, itemgetter(of)) for of in ("begin", "most"))])
     note = "Resident memory of the contestant's processes in MiB: when the measured part begins, and at most in it."

@@ -163,7 +163,6 @@ def _agrees(tracker: OffsetTracker, taken: list[int], done: set[int]) -> None:
     assert tracker.committable == (taken[is_open - 1] + 1 if is_open else None)
     assert tracker.unsettled == len(taken) - len(done)
     assert tracker.is_drained == (is_open == len(taken))
-    assert tracker.is_drained == (is_open == len(taken))
     assert tracker.committable_with(set(taken)) == (taken[-1] + 1 if taken else None)
 
 

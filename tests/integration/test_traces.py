@@ -102,11 +102,15 @@ async def test_sampled_and_failed_events_have_whole_traces_and_triton_joins_them
 
 
 async def test_every_event_that_is_late_or_not_the_models_has_a_whole_trace(traced: Bench) -> None:
-    """With an SLO of a few milliseconds some make it, others are late, the fallback's, or expire."""
+    """With an SLO of a few milliseconds some make it, others are late or not the model's; with Triton paused all."""
     await traced.create_topics()
     parent = trace_context.new_trace()._replace(is_sampled=False)
-    async with traced.service({"INFERSTREAM__PIPELINES__FRAUD__SLO_MS": "7"}) as service:
-        await traced.send(200, rate=40, traceparent=parent.header())
+    asked = {"PIPELINES__FRAUD__SLO_MS": "7", "TELEMETRY__TRACES__PER_SECOND": "10000"}
+    async with traced.service({f"INFERSTREAM__{name}": value for name, value in asked.items()}) as service:
+        await traced.send(150, rate=40, traceparent=parent.header())
+        traced.stack.pause("triton")
+        await traced.send(50, rate=40, traceparent=parent.header())
+        traced.stack.resume("triton")
         assert (await traced.audit(200)).problems == {}
         outcomes = await outcomes_of(traced)
         missed = [told for told, _ in outcomes if told["outcome"] != "scored" or not told["deadline_met"]]

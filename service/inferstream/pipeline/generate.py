@@ -4,6 +4,7 @@ When an event's time is up, the stream is cancelled at the server, and what came
 by the model. An event without any answer by then takes the fallback chain, as with `infer`.
 """
 
+import math
 from contextlib import aclosing
 from functools import partial
 from hashlib import blake2b
@@ -62,7 +63,8 @@ class Generate:
         self._reserve = reserve
         self._clock = clock
         self._retries = retries
-        self._accepts = False
+        self._accepts: set[str] = set()
+        self._refused_at: dict[str, float] = {}
         pipeline = route.pipeline
         self._stage = signals.stage.cell(pipeline, "infer")
         self._first = signals.first_answer.cell(pipeline)
@@ -80,9 +82,9 @@ class Generate:
         started = self._clock.monotonic()
         stream.asked_at = stream.asked_at or started
         try:
-            await self._follow(stream, tensors, model, min(_LONGEST_STREAM, ends_at - started))
+            await self._follow(stream, tensors, model, started, min(_LONGEST_STREAM, ends_at - started))
         except ModelError as error:
-            return self._broken(stream, Cause(error.cause), started)
+            return self._broken(stream, model, Cause(error.cause), started)
         self._finish(stream, is_whole=True)
         return Ended(self._clock.monotonic() - started)
 
@@ -92,7 +94,9 @@ class Generate:
             self._finish(stream, is_whole=False)
         return bool(stream.answers)
 
-    async def _follow(self, stream: Stream, tensors: Tensors, model: StreamingModel, timeout: float) -> None:
+    async def _follow(
+        self, stream: Stream, tensors: Tensors, model: StreamingModel, started: float, timeout: float
+    ) -> None:
         """Take the answers. What a try before brought is the same, since the seed is: only what is new is passed on."""
         known, place = len(stream.answers), 0
         stream.call = self._traces.call([stream.event], model.url)
@@ -100,6 +104,8 @@ class Generate:
         async with aclosing(model.stream(tensors, timeout, traceparent)) as answers:
             async for outputs, answerer in answers:
                 place += 1
+                if place == 1 and started > self._refused_at.get(model.url, -math.inf):
+                    self._accepts.add(model.url)
                 if place > known:
                     self._take(stream, outputs, answerer)
         if place == 0:
@@ -107,7 +113,6 @@ class Generate:
 
     def _take(self, stream: Stream, outputs: Tensors, answerer: Answerer) -> None:
         now, before, is_first = self._clock.monotonic(), stream.last_at, not stream.answers
-        self._accepts = True
         stream.take(outputs, answerer, now)
         if is_first:
             self._first.observe(_first_seconds(stream))
@@ -115,7 +120,7 @@ class Generate:
             self._next.observe(now - before)
         self._partials.offer(stream)
 
-    def _broken(self, stream: Stream, cause: Cause, started: float) -> Ended:
+    def _broken(self, stream: Stream, model: StreamingModel, cause: Cause, started: float) -> Ended:
         """The stream did not come to its end."""
         if cause is not Cause.MODEL_TIMEOUT or not stream.answers:
             self._failed(cause.value).add()
@@ -123,17 +128,23 @@ class Generate:
         if cause is Cause.MODEL_TIMEOUT:
             return Ended(now - started, was_cut=True) if self.cut(stream) else Ended(missed=cause)
         if cause is Cause.MODEL_REJECTED:
-            accepts, self._accepts = self._accepts, False
-            if not accepts:  # nothing since it last refused: it is itself at fault, not the event
-                return Ended(missed=cause)
-            event.verdict = REJECTED
-            return Ended()
+            return self._refused(event, model.url, now)
         may_try = cause in TRY_AGAIN and event.attempts == 1 and event.deadline > now + 2 * self._reserve.emit
         if not may_try or not self._retries.take():
             return Ended(missed=cause)
         event.attempts += 1
         self._retried.add()
         return Ended(again=True)
+
+    def _refused(self, event: Event, url: str, now: float) -> Ended:
+        """A server that took nothing that began since it last refused is itself at fault, not the event."""
+        accepts = url in self._accepts
+        self._accepts.discard(url)
+        self._refused_at[url] = now
+        if not accepts:
+            return Ended(missed=Cause.MODEL_REJECTED)
+        event.verdict = REJECTED
+        return Ended()
 
     def _finish(self, stream: Stream, is_whole: bool) -> None:
         """The answers so far become the event's result."""

@@ -38,7 +38,7 @@ from inferstream.policy.reserve import Reserve
 from inferstream.policy.retry import RetryBudget
 from inferstream.policy.rollout import Split, StopRule
 from inferstream.policy.streams import StreamQueue
-from inferstream.settings import FIRST_ANSWER, PipelineSettings
+from inferstream.settings import FIRST_ANSWER, NEXT_ANSWER, PipelineSettings
 from inferstream.signals import Distribution, Signals, slo_bounds
 from inferstream.tasks import Task
 from inferstream.tasks.streaming import StreamingTask
@@ -126,9 +126,10 @@ class Pipeline:
             partials = Partials(route, task, codec, ports.sink, clock, signals)
             # Streams are long and few: a server that dies takes all of its own along, and each may be tried again.
             retries = RetryBudget(most=settings.batching.max_streams, at_first=settings.batching.max_streams)
-            for slo_class, ms in settings.answer_objectives.items():
-                which = signals.first_answer if slo_class == FIRST_ANSWER else signals.next_answer
-                signals.expect_answers(name, which, slo_class, ms / 1000)
+            if settings.first_answer_ms is not None:
+                signals.expect_first_answers(name, settings.classes, FIRST_ANSWER, settings.first_answer_ms / 1000)
+            if settings.next_answer_ms is not None:
+                signals.expect_next_answers(name, NEXT_ANSWER, settings.next_answer_ms / 1000)
             generate = Generate(route, task, partials, reserve, clock, signals, retries, traces)
             self._batching = _streaming(name, generate, *made)
         else:

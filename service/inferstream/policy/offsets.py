@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
-_MOST_DONE = 16_384  # resolved records behind one that is not, before they are kept as runs
+_MOST_DONE = 4_096  # resolved records behind one that is not, before they are kept as runs
 
 
 class _Run(NamedTuple):
@@ -30,6 +30,7 @@ class OffsetTracker:
         self._done: set[int] = set()
         self._runs: dict[int, _Run] = {}
         self._left: set[int] = set()
+        self._left_in_order: deque[int] = deque()
         self._last_run_ends = -1
         self._last = -1
         self._committable: int | None = None
@@ -71,7 +72,8 @@ class OffsetTracker:
 
     def _pass_runs(self, last: int) -> None:
         """Of records up to this one, which were resolved after what follows them."""
-        for offset in [offset for offset in self._left if offset <= last]:
+        while self._left_in_order and self._left_in_order[0] <= last:
+            offset = self._left_in_order.popleft()
             self._left.remove(offset)
             run = self._runs.pop(offset, None)
             if run is not None:
@@ -81,15 +83,25 @@ class OffsetTracker:
 
     def _make_runs(self) -> None:
         """Forget the offsets of what is resolved."""
-        unresolved = deque[int]()
-        for offset in self._open:
-            if offset in self._done:  # never the first
-                before, own = self._runs.get(unresolved[-1]), self._runs.pop(offset, _Run(offset + 1, 0))
-                self._runs[unresolved[-1]] = _Run(own.end, own.records + 1 + (before.records if before else 0))
-            else:
-                unresolved.append(offset)
-        self._open, self._left, self._last_run_ends = unresolved, set(unresolved), self._last + 1
-        self._done.clear()
+        unresolved, runs, done = deque[int](), self._runs, self._done
+        begin, end, records = -1, -1, 0
+        for offset in self._open:  # the first is never done
+            if offset in done:
+                end, records = offset + 1, records + 1
+                if offset in runs:
+                    own = runs.pop(offset)
+                    end, records = own.end, records + own.records
+                continue
+            if records:
+                runs[begin] = _Run(end, records)
+            own = runs.get(offset, _Run(offset + 1, 0))
+            begin, end, records = offset, own.end, own.records
+            unresolved.append(offset)
+        if records:
+            runs[begin] = _Run(end, records)
+        self._open, self._left, self._left_in_order = unresolved, set(unresolved), deque(unresolved)
+        self._last_run_ends = self._last + 1
+        done.clear()
 
     @property
     def committable(self) -> int | None:

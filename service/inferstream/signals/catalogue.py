@@ -30,6 +30,10 @@ def _sum(cells: Iterable[Count]) -> float:
     return sum(cell.value for cell in cells)
 
 
+def _read(cells: Iterable[Count]) -> float:
+    return sum(cell.read() if cell.read else cell.value for cell in cells)
+
+
 def _valid(outcomes: Iterable[Count], poison: Count) -> float:
     return _sum(outcomes) - poison.value
 
@@ -64,11 +68,13 @@ class Signals:
             ("pipeline", "slo_class"),
         )
         self.slo_valid = self._count(
-            "slo_valid", "events an objective counts: all but poison", ("pipeline", "slo_class")
+            "slo_valid",
+            "what an objective counts: events but poison; of class `next-answer` further answers of streams",
+            ("pipeline", "slo_class"),
         )
         self.slo_good = self._count(
             "slo_good",
-            "events in time: `answered` by the model or the fallback chain, `scored` by the model",
+            "of these in time: `answered` by the model or the fallback chain, `scored` by the model",
             ("pipeline", "slo_class", "indicator"),
         )
         self.bad_headers = self._count(
@@ -216,11 +222,22 @@ class Signals:
         for lost in (self.lost_offsets, self.commit_errors, self.quarantines, self.records, self.committed):
             lost.cell(pipeline)
 
-    def expect_answers(self, pipeline: str, which: Family[Distribution], slo_class: str, slo_seconds: float) -> None:
-        """Time answers of streams with this objective as a bound, and show how it is kept as that of a class."""
-        answers = which.cell(pipeline, make=lambda: Distribution(slo_bounds(slo_seconds)))
-        self.slo_valid.cell(pipeline, slo_class).read = lambda: sum(answers.counts)
-        self.slo_good.cell(pipeline, slo_class, INDICATORS[1]).read = lambda: answers.within(slo_seconds)
+    def expect_first_answers(self, pipeline: str, slo_classes: Iterable[str], told_as: str, slo_seconds: float) -> None:
+        """Show the objective of first answers of streams as that of a class. An event without any has missed it."""
+        answers = self._answers(self.first_answer, pipeline, told_as, slo_seconds)
+        valid = [self.slo_valid.cell(pipeline, slo_class) for slo_class in slo_classes]
+        unpoisoned = partial(_read, valid)
+        self.slo_valid.cell(pipeline, told_as).read = lambda: max(unpoisoned(), sum(answers.counts))
+
+    def expect_next_answers(self, pipeline: str, told_as: str, slo_seconds: float) -> None:
+        """Show the objective of further answers of streams as that of a class."""
+        answers = self._answers(self.next_answer, pipeline, told_as, slo_seconds)
+        self.slo_valid.cell(pipeline, told_as).read = lambda: sum(answers.counts)
+
+    def _answers(self, family: Family[Distribution], pipeline: str, told_as: str, slo_seconds: float) -> Distribution:
+        answers = family.cell(pipeline, make=lambda: Distribution(slo_bounds(slo_seconds)))
+        self.slo_good.cell(pipeline, told_as, INDICATORS[1]).read = partial(answers.within, slo_seconds)
+        return answers
 
     def families(self) -> Sequence[Family[Count] | Family[Level] | Family[Distribution]]:
         """The catalogue in its order."""

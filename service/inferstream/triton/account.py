@@ -39,7 +39,7 @@ async def keep_accounts(
         await asyncio.sleep(_INTERVAL)
 
 
-def _nobody(rows: Mapping[str, float]) -> None:
+def _nobody(rows: float) -> None:
     """Is told."""
 
 
@@ -53,9 +53,9 @@ class Account:
         name: str,
         version: str,
         signals: Signals,
-        told: Callable[[Mapping[str, float]], None] = _nobody,
+        told: Callable[[float], None] = _nobody,
     ) -> None:
-        """`told` hears how many rows of each version were computed since the last time."""
+        """`told` hears how many rows were computed since the last time."""
         self._server = server
         self._told = told
         self._wanted = service_pb2.ModelStatisticsRequest(name=name, version=version)
@@ -73,7 +73,7 @@ class Account:
         found = {stats.version: _figures(stats) for stats in answer.model_stats}
         if self._before is not None:
             before = self._before
-            self._told({v: self._add(figures, before.get(v, {})) for v, figures in found.items()})
+            self._told(sum(self._add(figures, before.get(version, {})) for version, figures in found.items()))
         self._before = {**(self._before or {}), **found}
 
     def _add(self, figures: Mapping[str, float], before: Mapping[str, float]) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -43,7 +43,16 @@ class TritonModel:
     shape is not asked. `when_ready` hears of every change.
     """
 
-    def __init__(self, server: TritonServer, name: str, version: str, task: Task, settings: TritonSettings) -> None:
+    def __init__(
+        self,
+        server: TritonServer,
+        name: str,
+        version: str,
+        task: Task,
+        settings: TritonSettings,
+        sharing: Sharing | None = None,
+    ) -> None:
+        """`sharing` is that of all that the same pipeline asks of the model there, in whatever version."""
         self._server = server
         self._name = name
         self._version = version
@@ -62,7 +71,7 @@ class TritonModel:
         """See `Model`; known once it was compared."""
         self._instances = 1
         self.when_ready: Callable[[bool], None] = lambda ready: None
-        self._sharing = Sharing()
+        self._sharing = sharing or Sharing()
         self._answerer = Answerer("model", name, version)
         self._polling: asyncio.Task[None] | None = None
 
@@ -96,9 +105,9 @@ class TritonModel:
         """By the server's own account of the rows it has computed."""
         return self._sharing.has_others
 
-    def computed(self, rows: Mapping[str, float]) -> None:
-        """The server has computed so many rows of each version since the last time, whoever asked."""
-        self._sharing.computed(rows.get(self._version, 0) if self._version else sum(rows.values()))
+    def computed(self, rows: float) -> None:
+        """The server has computed so many rows of the model since the last time, in all versions and for everybody."""
+        self._sharing.computed(rows)
 
     def start(self) -> None:
         """Begin to poll."""
@@ -163,6 +172,8 @@ class TritonModel:
         except asyncio.CancelledError:
             self._endpoint.given_up()
             raise
+        finally:
+            self._sharing.ended(rows)
         self._answered()
         return Prediction(outputs, self._answered_by(response))
 
@@ -190,6 +201,8 @@ class TritonModel:
         except (asyncio.CancelledError, GeneratorExit):
             self._endpoint.given_up()
             raise
+        finally:
+            self._sharing.ended(1)
         if not is_heard:
             self._answered()
 

@@ -1,11 +1,13 @@
 """The models of one pipeline, each on every server: its own, and what stands beside it."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from functools import partial
 
 import structlog
 
 from inferstream.errors import ContractMismatch
+from inferstream.policy.sharing import Sharing
 from inferstream.settings import TritonSettings
 from inferstream.signals import Signals
 from inferstream.tasks import Task
@@ -27,6 +29,7 @@ class Fleet:
         self._settings = settings
         self._signals = signals
         self._models: dict[str, list[TritonModel]] = {}
+        self._sharing: dict[tuple[str, str], Sharing] = defaultdict(Sharing)
 
     def add(self, role: str, name: str, version: str) -> None:
         """The model of that role, by name and version (empty: the server's choice)."""
@@ -53,7 +56,8 @@ class Fleet:
                 await model.stop()
 
     def _model(self, server: TritonServer, name: str, version: str, label: str) -> TritonModel:
-        model = TritonModel(server, name, version, self._task, self._settings)
+        sharing = self._sharing[server.url, name]
+        model = TritonModel(server, name, version, self._task, self._settings, sharing)
         level = self._signals.model_ready.cell(self._pipeline, label, server.url)
 
         def turned(ready: bool) -> None:

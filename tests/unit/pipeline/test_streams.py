@@ -189,6 +189,21 @@ async def test_a_refused_prompt_is_a_dead_letter(texts: Texts) -> None:
     assert len(texts.broker.records("dead")) == 1
 
 
+async def test_what_began_before_a_refusal_says_nothing_for_the_model() -> None:
+    """A long text goes on while every new prompt is refused: its tokens are of the time before."""
+    texts = Texts(partitions=2)
+    texts.streaming.each = 0.01
+    texts.streaming.fails = failing({(call, 0): Cause.MODEL_REJECTED for call in range(1, 5)})
+    async with running(texts.member()):
+        texts.ask("long", 100, partition=1)
+        await texts.until(lambda: len(texts.parts("long")) > 1)
+        for number in range(4):
+            texts.ask(f"new{number}")
+            await texts.final(number + 1)
+    outcomes = [final["outcome"] for final in texts.finals() if final["event_id"] != "long"]
+    assert outcomes == ["dead_lettered", "expired", "expired", "expired"]
+
+
 async def test_a_model_that_refuses_all_prompts_is_at_fault_itself(texts: Texts) -> None:
     texts.streaming.fails = failing({(call, 0): Cause.MODEL_REJECTED for call in range(5)})
     for name in "abcde":

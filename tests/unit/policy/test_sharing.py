@@ -1,5 +1,7 @@
 """A model that others ask too: how that is noticed, and what comes of knowing it."""
 
+from collections.abc import Sequence
+
 import pytest
 from tests.unit.policy.simulation import Backend, Instance, Phase, Setup, Simulation, arrivals, run_together
 
@@ -11,10 +13,11 @@ PACED = Backend(0.002226, 0.0005074, noise=0.1)
 SLO = SloClass("default", 0.05)
 
 
-def sharing(sent: list[int], computed: float) -> bool:
-    found = Sharing()
+def look(found: Sharing, sent: Sequence[int], computed: float) -> bool:
+    """These calls begin and end, and then so many rows turn out to have been computed."""
     for rows in sent:
         found.sent(rows)
+        found.ended(rows)
     found.computed(computed)
     return found.has_others
 
@@ -27,25 +30,31 @@ def sharing(sent: list[int], computed: float) -> bool:
         ([50] * 40, 1_200, False),  # what was given up is not counted
         ([50] * 40, 2_700, True),
         ([50] * 40, 6_000, True),
-        ([], 0, False),
-        ([], 1, False),  # the row of a warm-up
         ([1], 300, True),
+        ([], 6_000, False),  # it asks nothing, so it shares nothing
     ],
 )
 def test_others_are_there_where_more_was_computed_than_we_sent(
     sent: list[int], computed: float, has_others: bool
 ) -> None:
-    assert sharing(sent, computed) == has_others
+    assert look(Sharing(), sent, computed) == has_others
 
 
 def test_those_who_leave_are_forgotten_at_the_next_look() -> None:
     found = Sharing()
-    found.sent(100)
-    found.computed(1_000)
-    assert found.has_others
-    found.sent(100)
-    found.computed(100)
-    assert not found.has_others
+    assert look(found, [100], 1_000)
+    assert not look(found, [100], 100)
+
+
+def test_a_call_that_is_under_way_at_a_look_is_ours_at_the_next_one_too() -> None:
+    found = Sharing()
+    for _ in range(16):
+        found.sent(64)
+    found.computed(0)
+    for _ in range(16):
+        found.ended(64)
+    assert not look(found, [1], 16 * 64 + 1)
+    assert look(found, [1], 16 * 64 + 1), "once"
 
 
 def goodput(processes: int, load: float, is_shared: bool) -> float:

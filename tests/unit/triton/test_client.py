@@ -138,16 +138,3 @@ async def test_a_first_call_that_is_given_up_leaves_room_for_the_next(
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         assert model.is_ready
-
-
-async def test_rows_of_the_version_that_is_asked_tell_whether_others_ask_it_too() -> None:
-    settings = TritonSettings()
-    connection = TritonServer("127.0.0.1:1", settings)
-    named, any_version = (TritonModel(connection, "m", version, TASK, settings) for version in ("2", ""))
-    for model, is_shared in ((named, False), (any_version, True)):
-        model.computed({"1": 500, "2": 0})
-        assert model.is_shared == is_shared
-    named.computed({"1": 0, "2": 500})
-    any_version.computed({"1": 0})
-    assert (named.is_shared, any_version.is_shared) == (True, False)
-    await connection.stop()
