@@ -59,6 +59,8 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
     capacity_at_slo_ms: float
     load: list[float]
     turns: list[float] = []
+    alpha_ms: float = 0.8
+    beta_ms: float = 0.05
     seconds: int = 2
     seed: int = 1
     noise: float = 0.08
@@ -125,7 +127,7 @@ def flat(values: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("scenario", scenarios())
 def test_scenario(scenario: Scenario) -> None:
     """Every measure is in its band, no event is lost or answered twice, and none is left to the fallback too late."""
-    backend = Backend(0.0008, 0.00005, scenario.noise)
+    backend = Backend(scenario.alpha_ms / 1000, scenario.beta_ms / 1000, scenario.noise)
     capacity = backend.capacity(scenario.capacity_at_slo_ms / 1000)
     if scenario.fault is not None:
         fault = scenario.fault
