@@ -164,7 +164,7 @@ class Signals:
         )
         self.model_shared = self._level(
             "model_shared",
-            "1 while others ask the model at this endpoint too: calls then wait for their turn",
+            "1 while somebody else asks the model at this endpoint too: calls then wait for their turn",
             ("pipeline", "endpoint"),
             "max",
         )
