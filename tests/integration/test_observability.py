@@ -56,6 +56,8 @@ async def test_the_page_and_the_collector_show_the_same_and_tritons_own_account(
             async with asyncio.timeout(30):
                 while not await total(service, "inferstream_model_server_rows_total", model="model 1"):  # noqa: ASYNC110
                     await asyncio.sleep(0.5)
+                while len(await lags(service)) < PARTITIONS:  # noqa: ASYNC110 - looked at every five seconds
+                    await asyncio.sleep(0.5)
             assert await total(service, "inferstream_model_server_seconds_total", phase="compute_infer") > 0
             assert await total(service, "inferstream_slo_valid_total", slo_class="default") == 2_000
             assert await total(service, "inferstream_assigned_partitions") == len(await lags(service)) == PARTITIONS
