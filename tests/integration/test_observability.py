@@ -58,6 +58,8 @@ async def test_the_page_and_the_collector_show_the_same_and_tritons_own_account(
                     await asyncio.sleep(0.5)
                 while len(await lags(service)) < PARTITIONS:  # noqa: ASYNC110 - looked at every five seconds
                     await asyncio.sleep(0.5)
+                while await total(service, "inferstream_committed_total") < 2_000:  # noqa: ASYNC110 - workers tell it
+                    await asyncio.sleep(0.5)
             assert await total(service, "inferstream_model_server_seconds_total", phase="compute_infer") > 0
             assert await total(service, "inferstream_slo_valid_total", slo_class="default") == 2_000
             assert await total(service, "inferstream_assigned_partitions") == len(await lags(service)) == PARTITIONS
