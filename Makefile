@@ -35,7 +35,7 @@ TARGET ?= envelope headers traceparent settings offsets
 fuzz: $(READY) ## any bytes at all that are read from outside; INPUTS=100000 TARGET=envelope for less
 	@for target in $(TARGET); do $(BIN)/python -m tests.fuzz $$target --inputs $(INPUTS) $(ARGS) || exit 1; done
 
-hold: $(READY) ## how long hostile events hold the event loop, by kind; three minutes
+hold: $(READY) ## how long hostile events hold the event loop, by kind and task; minutes
 	$(BIN)/python -m loadtest.hold $(ARGS)
 
 neighbour: $(READY) ## a healthy pipeline's share in time with and without a hostile topic beside it: service/SECURITY.md

@@ -164,7 +164,7 @@ class Meter:
         self._heads: dict[str, list[int]] = {}
         self._first: dict[tuple[str, Identity], float] = {}
         self._last: dict[tuple[str, Identity], float] = {}
-        self._mib: dict[str, list[float]] = {}
+        self._mib: dict[str, tuple[float, float]] = {}
 
     def watch(self, name: str, pid: int) -> None:
         """Count this process and its descendants under a name; several may share one."""
@@ -189,7 +189,8 @@ class Meter:
                     self._last[name, identity] = used.seconds
                     mib += used.mib
             if mib:
-                self._mib.setdefault(name, []).append(mib)
+                first, most = self._mib.get(name, (mib, mib))
+                self._mib[name] = first, max(most, mib)
 
     def seconds(self) -> dict[str, float]:
         """Used since the begin, by name."""
@@ -200,7 +201,7 @@ class Meter:
 
     def mib(self) -> dict[str, tuple[float, float]]:
         """Resident memory by name, of the whole tree: at the first look at it since the begin, and at most."""
-        return {name: (seen[0], max(seen)) for name, seen in self._mib.items()}
+        return dict(self._mib)
 
 
 def _children() -> dict[int, list[int]]:
