@@ -668,3 +668,28 @@ async def test_what_is_wrong_is_said_without_the_data(secret: str) -> None:
         await world.until(lambda: world.committed() == 1)
     (outcome,) = world.outcomes()
     assert outcome["detail"] == "Invalid enum value … - at `$.values`"
+
+
+@pytest.mark.parametrize(("is_shared", "most"), [(False, 2), (True, 1)])
+async def test_a_model_that_others_ask_too_gets_no_call_ahead(is_shared: bool, most: int) -> None:
+    class Counting(FakeModel):
+        under_way = most = 0
+
+        @property
+        def is_shared(self) -> bool:
+            return is_shared
+
+        async def infer(self, tensors: Any, timeout: float, traceparent: bytes | None = None) -> Any:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            try:
+                return await super().infer(tensors, timeout)
+            finally:
+                self.under_way -= 1
+
+    world = World(batching={"max_batch_size": 20})
+    world.model = model = Counting(world.task, delay=0.02)
+    world.write_readings(200)
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 200)
+    assert model.most == most
