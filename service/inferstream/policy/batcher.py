@@ -97,7 +97,8 @@ class Batcher(Generic[E]):
         self._waiting = 0
         self._numbers = 0
         self._probed_at = self._sent_at = float("-inf")
-        self._reserve, self._fallback = 0.01, 0.002
+        self._reserve = self._reserve_scored = 0.01
+        self._fallback = 0.002
 
     def __len__(self) -> int:
         """Events waiting."""
@@ -131,9 +132,13 @@ class Batcher(Generic[E]):
         clears_in = self._waiting / full * self._latency.estimate(self._max_rows)
         return clears_in < harmless and now - self._sent_at < harmless
 
-    def keep(self, reserve: float, fallback: float) -> None:
-        """Seconds kept of every budget: for an outcome to be acknowledged, and for the chain to answer a batch."""
+    def keep(self, reserve: float, fallback: float, reserve_scored: float | None = None) -> None:
+        """Seconds kept of every budget: for an outcome to be acknowledged, and for the chain to answer a batch.
+
+        `reserve_scored` is what is kept for the acknowledgement of the model's answers, the same if it is not given.
+        """
         self._reserve, self._fallback = reserve, fallback
+        self._reserve_scored = reserve if reserve_scored is None else reserve_scored
 
     def set_up(
         self, endpoint: int, is_up: bool, instances: int | None = None, max_rows: int = 0, is_shared: bool = False
@@ -249,7 +254,7 @@ class Batcher(Generic[E]):
 
     def _after(self) -> float:
         """What must be left when the backend has computed: for the way back, the fallback if it fails, the outcome."""
-        return self._limits.overhead / 2 + self._fallback + self._reserve
+        return self._limits.overhead / 2 + self._fallback + self._reserve_scored
 
     def _target(self, slo_seconds: float, backends: int) -> int:
         """Rows per call at full load: an event that just missed one call must make the next."""
