@@ -170,7 +170,7 @@ def test_slices_are_small() -> None:
         export.offer(_way_without_call())
     export.start()
     export.stop()
-    assert max(memory.sizes) <= 16
+    assert max(memory.sizes) <= 64
     assert sum(memory.sizes) == 200
 
 
@@ -210,15 +210,15 @@ def test_what_is_sent_at_once_is_made_in_portions_with_rests() -> None:
     signals = Signals()
     with collecting() as (collector, port):
         export = SpanExport(SpanSender(f"http://127.0.0.1:{port}"), signals)
-        for _ in range(6):
+        for _ in range(18):
             export.offer(_way_without_call())
         export.start()
         export.stop()
-    assert len(collector.span_ids) == count(signals, "exported") == 6 * 4
-    assert len(set(collector.span_ids)) == 1 + 6 * 3, "the way is the same, its parts are new"
-    assert collector.slices == [16, 8]
+    assert len(collector.span_ids) == count(signals, "exported") == 18 * 4
+    assert len(set(collector.span_ids)) == 1 + 18 * 3, "the way is the same, its parts are new"
+    assert collector.slices == [64, 8]
     assert collector.schemas == {"https://opentelemetry.io/schemas/1.44.0"}
-    assert sum(signals.trace_slice.cell().counts) == 6 + len(collector.slices)
+    assert sum(signals.trace_slice.cell().counts) == 18 + len(collector.slices)
 
 
 def test_a_collector_that_comes_back_is_found_on_the_connection_that_was_kept() -> None:
