@@ -14,6 +14,7 @@ _DECAY = 0.98  # of the fit's memory, per batch: about the last 50 count
 _REFIT_EVERY = 8
 _FLAT = 0.05  # sizes that vary less (relative variance) say nothing about beta
 _LEAST = 1e-5
+_MOST_OF_IT = 0.7  # of the time that was planned with, which is never kept exactly
 
 
 class Quantile:
@@ -73,12 +74,16 @@ class LatencyModel:
             self._refit()
 
     def observe_at_least(self, rows: int, seconds: float) -> None:
-        """A batch was given up after so long: it would have taken longer. Says nothing if that was to be expected."""
+        """A batch was given up after so long: it would have taken longer. Says nothing if that was to be expected.
+
+        Of the spread it tells only if it had most of the time that is planned with: one that was tried with less tells no
+        more than that the mean is passed now and then.
+        """
         ratio = seconds / self.mean(rows)
         if ratio > 1:
+            if _MOST_OF_IT * self.safety <= ratio <= 2:  # above that the mean is wrong, not the spread
+                self._spread(max(ratio, self.safety + _LEAST))
             self._correct(ratio, _SURPRISED_GAIN)
-            if ratio <= 2:  # else the mean is wrong, not the spread
-                self._spread(max(ratio, self._ratio.value + _LEAST))
 
     def _correct(self, ratio: float, gain: float) -> None:
         low, high = _CORRECTIONS

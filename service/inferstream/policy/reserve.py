@@ -8,7 +8,7 @@ _LEAST, _MOST = 0.002, 1.0
 _LEAST_FALLBACK = 0.0005
 _SLOW = 0.8  # of the most that is kept else: if half of the acknowledgements take longer, the broker is slow
 _MOST_IF_SLOW = 0.8  # of the tightest SLO
-_MOST_OF_MODEL = 1 / 3  # of the tightest SLO
+_MOST_OF_MODEL = 1 / 4  # of the tightest SLO
 
 
 class RecentQuantile:
@@ -39,7 +39,7 @@ class Reserve:
 
     Few events are answered at the last moment, so their tail need not be kept of everybody's time: with the p99 a
     broker's hiccup cost the model a tenth of its capacity (measured). Both stay within what the tightest class can
-    spare, half of it and a tenth. Of the model's time no more than a third is kept for the acknowledgement: a short
+    spare, half of it and a tenth. Of the model's time no more than a quarter is kept for the acknowledgement: a short
     SLO on a broker with a long tail would leave the model nothing, and most of its answers still come in time
     (measured at 20 ms). Only where the broker is so slow that half is hardly enough for most outcomes, four fifths
     may be kept: then the chain answers nearly all, but in time. `fixed` overrules what is kept for the acknowledgement.
