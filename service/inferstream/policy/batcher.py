@@ -192,7 +192,10 @@ class Batcher(Generic[E]):
             return Plan(None, missed, min(send_at, self._overdue_at()))
         start = max(now + overhead / 2, frees_at)
         backends = sum(len(e) for e in up)
-        missed += self._drop_window(start, backends)
+        safety = self._latency.safety
+        if self._waiting and endpoint.is_idle(now) and self._waiting <= self._target(self._tightest(), backends):
+            safety = 1.0  # nobody else is kept waiting by a call that comes to nothing: it is tried
+        missed += self._drop_window(start, backends, safety)
         events = self._take(start, backends) if self._waiting else self._probe(missed, now)
         if not events:
             return Plan(None, missed, None)
@@ -230,7 +233,7 @@ class Batcher(Generic[E]):
         heads = [q.events[0].deadline for q in self._order if q.events and not q.is_scored_late]
         return min(heads, default=float("inf")) - (self._reserve + self._fallback)
 
-    def _drop_window(self, start: float, backends: int) -> list[E]:
+    def _drop_window(self, start: float, backends: int, safety: float) -> list[E]:
         """Take out, earliest deadline first, what would not make it in a batch as large as the load asks for.
 
         What has a share of its own is in every call, and no call is larger than the tightest class allows.
@@ -238,11 +241,11 @@ class Batcher(Generic[E]):
         missed: list[E] = []
         by = start + self._after()
         waiting = self._waiting
-        tightest = min(queue.slo_seconds for queue in self._order if queue.events)
+        tightest = self._tightest()
         for queue in self._order:
             target = self._target(tightest if queue.reserved_share else queue.slo_seconds, backends)
             queue.is_behind = False
-            while queue.events and queue.events[0].deadline < by + self._latency.estimate(min(target, waiting)):
+            while queue.events and queue.events[0].deadline < by + safety * self._latency.mean(min(target, waiting)):
                 if queue.is_scored_late:
                     queue.is_behind = True
                     waiting -= len(queue.events)  # they do not bound the call, but fill it
@@ -255,6 +258,10 @@ class Batcher(Generic[E]):
     def _after(self) -> float:
         """What must be left when the backend has computed: for the way back, the fallback if it fails, the outcome."""
         return self._limits.overhead / 2 + self._fallback + self._reserve_scored
+
+    def _tightest(self) -> float:
+        """The shortest SLO of what waits."""
+        return min(queue.slo_seconds for queue in self._order if queue.events)
 
     def _target(self, slo_seconds: float, backends: int) -> int:
         """Rows per call at full load: an event that just missed one call must make the next."""

@@ -45,6 +45,10 @@ class Instances:
         """When the first instance is free, or since when it is."""
         return min(instance.frees_at for instance in self._instances)
 
+    def is_idle(self, now: float) -> bool:
+        """Whether an instance computes nothing, as far as we know: nobody else may ask this server."""
+        return self.ahead > 0 and any(instance.is_idle(now) for instance in self._instances)
+
     def slack(self) -> float:
         """How much earlier than expected an instance may well be free."""
         return 0.1 * max((self._latency.mean(i.sent[0].rows) for i in self._instances if i.sent), default=0.0)
@@ -80,6 +84,10 @@ class _Instance:
         self._ended_at = float("-inf")
         self.sent: deque[_Sent] = deque()
         self.frees_at = float("-inf")
+
+    def is_idle(self, now: float) -> bool:
+        self._forget(now)
+        return not self.sent
 
     def add(self, sent: _Sent) -> None:
         self._forget(sent.arrived)

@@ -171,6 +171,27 @@ def test_the_same_event_is_sent_when_few_wait() -> None:
     assert len(sent(waiting.next(0.0)).events) == 2
 
 
+def test_an_idle_backend_is_tried_with_what_calls_take_on_average() -> None:
+    """It has nothing to lose; a busy one is planned with what calls seldom exceed, and only probed."""
+    due = 0.012 + 1.1 * (ALPHA + 2 * BETA)
+    idle = batcher()
+    idle.add(items(2, due))
+    assert (numbers(idle.next(0.0).missed), idle.in_flight) == ([], 1)
+    busy = batcher()
+    busy.add(items(1, 1.0, first=7))
+    sent(busy.next(0.0))
+    free_at = ALPHA + BETA
+    busy.add(items(2, free_at + due))
+    assert numbers(busy.next(free_at).missed) == [0]
+
+
+def test_what_may_be_computing_for_others_is_not_idle() -> None:
+    shared = batcher()
+    shared.set_up(0, True, is_shared=True)
+    shared.add(items(2, 0.012 + 1.1 * (ALPHA + 2 * BETA)))
+    assert numbers(shared.next(0.0).missed) == [0]
+
+
 def test_overdue_events_are_handed_out_while_the_backend_is_frozen() -> None:
     """The fallback has its time and the outcome its reserve."""
     waiting = batcher()
