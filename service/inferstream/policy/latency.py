@@ -76,8 +76,8 @@ class LatencyModel:
     def observe_at_least(self, rows: int, seconds: float) -> None:
         """A batch was given up after so long: it would have taken longer. Says nothing if that was to be expected.
 
-        Of the spread it tells only if it had most of the time that is planned with: one that was tried with less tells no
-        more than that the mean is passed now and then.
+        Of the spread it tells only if it had most of the time that is planned with: one that was tried with less tells
+        no more than that the mean is passed now and then.
         """
         ratio = seconds / self.mean(rows)
         if ratio > 1:
