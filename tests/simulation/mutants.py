@@ -14,11 +14,10 @@ from inferstream.events.outcome import Cause
 from inferstream.pipeline.commit import Commit
 from inferstream.pipeline.deliver import AtLeastOnce, Part, Told
 from inferstream.pipeline.infer import Infer
-from inferstream.pipeline.interfaces import Model
 from inferstream.pipeline.transact import ExactlyOnce
+from inferstream.policy.batcher import Batcher
 from inferstream.policy.offsets import OffsetTracker
 from inferstream.policy.order import EmitOrder
-from inferstream.tasks import Tensors
 from inferstream.testing.simulation import SimSource, SimTransactions
 
 Mutant = Callable[[], AbstractContextManager[Any]]
@@ -69,11 +68,9 @@ def _release_at_once(self: EmitOrder[Any], answered: Iterable[Any]) -> list[list
     return [[event] for event in answered if event.lane in self._lanes]
 
 
-async def _call_without_deadline(
-    self: Infer, events: list[Event], tensors: Tensors, model: Model, deadline: float
-) -> None:
-    """Wait for the model for as long as it takes."""
-    await _call(self, events, tensors, model, float("inf"))
+def _let_nobody_go(self: Batcher[Any], now: float) -> list[Any]:
+    """All events of a call wait for it as long as the last of them."""
+    return []
 
 
 def _try_again_always(self: Infer, events: list[Event], cause: Cause) -> list[Event]:
@@ -130,7 +127,7 @@ class _Stutterer(_Deaf):
 
 
 _deliver, _settle, _release = AtLeastOnce.deliver, Commit.settle_offsets, EmitOrder.release
-_call, _transact = Infer._call, ExactlyOnce._transact
+_transact = ExactlyOnce._transact
 
 MUTANTS: Mapping[str, Mutant] = {
     "commit_highest": _instead(OffsetTracker, "resolve", _resolve_highest),
@@ -139,7 +136,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "settle_twice": _instead(AtLeastOnce, "deliver", _written_twice),
     "settle_any_epoch": _instead(Commit, "settle_offsets", _settle_any_epoch),
     "release_at_once": _instead(EmitOrder, "release", _release_at_once),
-    "call_past_deadline": _instead(Infer, "_call", _call_without_deadline),
+    "let_nobody_go": _instead(Batcher, "_let_go", _let_nobody_go),
     "try_again_always": _instead(Infer, "_may_try_again", _try_again_always),
     "reuse_failed_producer": _instead(ExactlyOnce, "_transact", _reuse_failed),
     "open_without_rewind": _instead(ExactlyOnce, "_start_over", _open_without_rewind),

@@ -19,6 +19,7 @@ from tests.simulation.nemesis import Nemesis
 from tests.simulation.traffic import GROUP, INPUT, LETTERS, OUTPUT, TOPICS, Planned, model_refuses, plan
 
 from inferstream.events import codecs, dead_letter, headers
+from inferstream.events.outcome import outcome_id
 from inferstream.pipeline import consume
 from inferstream.testing.simulation import Cluster, Entry, SimServer
 from inferstream.testing.simulation.clock import EPOCH_MS
@@ -124,7 +125,7 @@ class World:
         """Look for anomalies."""
         history = self._history()
         found = check(history, _BOUNDS)
-        examples = dict(found.examples) | self._own_findings()
+        examples = dict(found.examples) | self._own_findings(history)
         if self._nemesis.stepped:  # whose wall clock was set has other deadlines for a while
             examples.pop("wrong_order", None)
             examples.pop("late_call", None)
@@ -158,8 +159,8 @@ class World:
         while not is_true() and self._loop.time() < end:  # noqa: ASYNC110 - virtual time costs nothing
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def _own_findings(self) -> dict[str, list[str]]:
-        own = {"crashed": self._crashes, "not_drained": self._not_drained(), "late_call": self._late_calls()}
+    def _own_findings(self, history: History) -> dict[str, list[str]]:
+        own = {"crashed": self._crashes, "not_drained": self._not_drained(), "late_call": self._late_calls(history)}
         own["tried_too_often"] = self._tried_too_often()
         own["miscounted"] = [f"{i.host.name} counts {n} unsettled" for i in self._instances if (n := i.unsettled)]
         return {name: texts[:10] for name, texts in own.items() if texts}
@@ -170,18 +171,28 @@ class World:
         running = [f"{i.host.name} did not end" for i in self._instances if i.is_running]
         return running + [str(h) for h in ended if h.facts != (True,)]
 
-    def _late_calls(self) -> list[str]:
-        """Calls to the model that may last longer than the deadline of an event in them."""
-        late = []
-        by_number = {int(event.record.key or b"-1"): event for event, _ in self._sent}
+    def _late_calls(self, history: History) -> list[str]:
+        """Outcomes of calls to the model that were answered after the event's deadline."""
+        by_number = {int(event.record.key or b"-1"): (event, offset) for event, offset in self._sent}
+        scored = {written.outcome_id for written in history.committed_view if written.status == "scored"}
+        found, in_time, late = [], set[int](), dict[int, str]()
         for instance in self._instances:
+            skew_ms = instance.clock.skew_ms
             for call in instance.calls:
-                ends_ms = EPOCH_MS + (call.at + call.timeout) * 1000 + instance.clock.skew_ms
-                for number in call.tensors["values"][:, 0].tolist():
-                    event = by_number[int(number)]
-                    if event.slo_class != "late" and ends_ms > event.deadline_unix_ms + 1:
-                        late.append(f"event {number} was in a call of {call.timeout:.3f} s at {call.at:.6f}")
-        return late
+                if call.answered_at is None:
+                    continue
+                events = {int(number): by_number[int(number)][0] for number in call.tensors["values"][:, 0].tolist()}
+                answered_ms = EPOCH_MS + call.answered_at * 1000 + skew_ms
+                for number, event in events.items():
+                    if event.slo_class == "late" or answered_ms <= event.deadline_unix_ms + 1:
+                        in_time.add(number)
+                    else:
+                        late[number] = f"event {number} was answered by a call that ended at {call.answered_at:.6f}"
+        for number, words in late.items():
+            event, offset = by_number[number]
+            if number not in in_time and outcome_id(GROUP, INPUT, event.partition, offset) in scored:
+                found.append(words)
+        return found
 
     def _tried_too_often(self) -> list[str]:
         """Events in more failed calls than one and one more try, each time that their process may have taken them."""

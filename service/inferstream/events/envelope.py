@@ -83,6 +83,8 @@ class Event(msgspec.Struct, gc=False):
     provenance: Provenance | None = None
     status: Status | None = None
     """What its outcome says, once that is written."""
+    is_let_go: bool = False
+    """Its call to the model goes on without it."""
     is_answered: bool = False
     attempts: int = 1
     trace: Kept | None = None

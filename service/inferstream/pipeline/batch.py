@@ -5,6 +5,7 @@ One task per call, none per event. Answered events leave in the order that `poli
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from inferstream.events.envelope import Event
@@ -112,10 +113,9 @@ class Batching:
             if plan.missed:
                 self._note_waiting(plan.missed, now)
                 is_up = any(model.is_ready for model in self._models)
-                missed = Missed(plan.missed, Cause.PREDICTED_LATE if is_up else Cause.MODEL_UNAVAILABLE)
-                if self._canary is not None:
-                    self._canary.model_missed(missed)
-                self._miss(missed)
+                self._miss_model(Missed(plan.missed, Cause.PREDICTED_LATE if is_up else Cause.MODEL_UNAVAILABLE))
+            if plan.let_go:
+                self._let_go(list(plan.let_go))
             if plan.call is None:
                 break
             self._start(self._make(plan.call, now))
@@ -158,20 +158,33 @@ class Batching:
         self._note_waiting(call.events, now)
         model, tried = self._models[call.endpoint], Tried(False)
         try:
-            tried = await self._infer.by_model(call.events, model, call.deadline)
+            tried = await self._infer.by_model(call.events, model, call.deadline, partial(self._batcher.answered, call))
         finally:
             self._batcher.done(call, self._clock.monotonic(), tried.was_answered)
+        events = [event for event in call.events if not event.is_let_go]
         if self._canary is not None:
-            self._canary.model_did(call, tried)
+            self._canary.model_did(len(events), tried)
         missed = tried.missed
         if tried.refused:
             self._send_due()  # to find who is at fault takes calls of its own; the others need not wait
-            missed = await self._infer.bisect(tried.refused, model, call.deadline)
+            deadline = min((event.deadline for event in events), default=call.deadline)
+            missed = await self._infer.bisect(tried.refused, model, deadline)
         self._batcher.add(tried.again)
-        self._leave(_without(call.events, tried.again, missed))
+        self._leave(_without(events, tried.again, missed))
         for part in missed:
             self._miss(part)
         self._send_due()
+
+    def _let_go(self, events: list[Event]) -> None:
+        """Their call may still be answered, but not in time for these."""
+        for event in events:
+            event.is_let_go = True
+        self._miss_model(Missed(events, Cause.MODEL_TIMEOUT))
+
+    def _miss_model(self, missed: Missed) -> None:
+        if self._canary is not None:
+            self._canary.model_missed(missed)
+        self._miss(missed)
 
     def _miss(self, missed: Missed) -> None:
         """What the model does not answer."""

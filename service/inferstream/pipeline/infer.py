@@ -106,19 +106,20 @@ class Infer:
         self._retried = signals.retries.cell(pipeline)
         self._results = {result: signals.batches.cell(pipeline, result) for result in ("scored", "fallback")}
 
-    async def by_model(self, events: list[Event], model: Model, deadline: float) -> Tried:
-        """One call to the model."""
+    async def by_model(self, events: list[Event], model: Model, deadline: float, answered: Callable[[], None]) -> Tried:
+        """One call to the model. Events may be let go until it is `answered`; they are in nothing that comes of it."""
         self._retries.called()
         usable, tensors = await self._usable(events)
         if not usable:
             return Tried(False)
         try:
-            await self._call(usable, tensors, model, deadline)
+            await self._call(usable, tensors, model, deadline, answered)
         except ModelError as error:
             cause = Cause(error.cause)
             self._failed(cause.value).add()
             if cause is Cause.MODEL_REJECTED:
                 return Tried(True, refused=usable)
+            usable = _not_let_go(usable)
             again = self._may_try_again(usable, cause)
             tried = set(map(id, again))
             missed = [event for event in usable if id(event) not in tried] if again else usable
@@ -193,17 +194,31 @@ class Infer:
                 return
         await self._decide(Answer(usable, tensors, None, Provenance(self._rules, started, 0, cause)))
 
-    async def _call(self, events: list[Event], tensors: Tensors, model: Model, deadline: float) -> None:
+    async def _call(
+        self,
+        events: list[Event],
+        tensors: Tensors,
+        model: Model,
+        deadline: float,
+        answered: Callable[[], None] = lambda: None,
+    ) -> None:
         started = self._clock.monotonic()
         call = self._traces.call(events, model.url)
         traceparent = None if call is None else call.context.header()
         outputs, answerer = await model.infer(tensors, self._timeout(deadline, started), traceparent)
+        answered()
         self._accepts = True
         took = self._clock.monotonic() - started
         self._rows.observe(len(events))
         self._stage.observe(took, len(events))
         self._results["scored"].add()
-        await self._decide(Answer(events, tensors, outputs, Provenance(answerer, started, int(took * 1e6), call=call)))
+        kept = [row for row, event in enumerate(events) if not event.is_let_go]
+        if len(kept) < len(events):
+            events = [events[row] for row in kept]
+            tensors, outputs = ({name: array[kept] for name, array in part.items()} for part in (tensors, outputs))
+        if events:
+            provenance = Provenance(answerer, started, int(took * 1e6), call=call)
+            await self._decide(Answer(events, tensors, outputs, provenance))
 
     def _timeout(self, deadline: float, now: float) -> float:
         """Of a call: what is left, less what the rest of the chain and the outcome need."""
@@ -212,7 +227,8 @@ class Infer:
     async def bisect(self, refused: Sequence[Event], model: Model, deadline: float) -> list[Missed]:
         """The model refused the batch: find the events at fault by halving, so that they cost only themselves.
 
-        A model that has accepted nothing since it was last found to refuse is itself at fault, not the events.
+        A model that has accepted nothing since it was last found to refuse is itself at fault, not the events. One that
+        was let go meanwhile may be the one at fault: it is looked at too, but answered elsewhere.
         """
         now = self._clock.monotonic()
         events, tensors = await self._usable(list(refused))
@@ -223,7 +239,7 @@ class Infer:
             self._accepts = False
             return missed
         if now - self._bisected_at < _BISECT_PAUSE:
-            return [Missed(events, Cause.MODEL_REJECTED)] if events else []
+            return [Missed(_not_let_go(events), Cause.MODEL_REJECTED)]
         self._bisected_at = now  # what is refused meanwhile waits for no search of its own
         self._accepts = False
         missed, guilty = [], list[Event]()
@@ -237,7 +253,7 @@ class Infer:
                     await self._call(events[half], chosen, model, deadline)
                 except ModelError as error:
                     if error.cause != Cause.MODEL_REJECTED:
-                        missed.append(Missed(events[half], Cause(error.cause)))
+                        missed.append(Missed(_not_let_go(events[half]), Cause(error.cause)))
                     elif half.stop - half.start == 1:
                         guilty += events[half]
                     else:
@@ -247,6 +263,7 @@ class Infer:
 
     def _convicted(self, events: list[Event]) -> list[Missed]:
         """These are refused by themselves, too. They are missed only, where nothing is accepted."""
+        events = _not_let_go(events)
         if not self._accepts:
             return [Missed(events, Cause.MODEL_REJECTED)] if events else []
         for event in events:
@@ -287,28 +304,34 @@ class Infer:
         parts = isolate(events, lambda rows: self._tensors(events[rows]), "infer")
         if not parts:
             return [], {}
-        tensors = _joined(events, parts)
-        events = [event for event in events if event.verdict is None]
+        events, tensors = _joined(events, parts)
         finite = finite_rows(tensors)
         if finite.all():
             return events, tensors
+        kept = []
         for event, good in zip(events, finite, strict=True):
-            if not good:
+            if good:
+                kept.append(event)
+            elif event.verdict is None:  # one that was let go may have another by now
                 event.verdict = _UNUSABLE
-        kept = [event for event in events if event.verdict is None]
         return kept, {name: array[finite] for name, array in tensors.items()}
 
 
-def _joined(events: Sequence[Event], parts: list[tuple[slice, Tensors]]) -> Tensors:
+def _not_let_go(events: list[Event]) -> list[Event]:
+    return [event for event in events if not event.is_let_go]
+
+
+def _joined(events: list[Event], parts: list[tuple[slice, Tensors]]) -> tuple[list[Event], Tensors]:
     """The parts as one batch. Where a dimension is open, one that differs from the first's cannot be in it."""
+    if len(parts) == 1:
+        return events[parts[0][0]], parts[0][1]
     shapes = {name: array.shape[1:] for name, array in parts[0][1].items()}
-    fitting = []
+    kept, fitting = list[Event](), []
     for rows, part in parts:
         if {name: array.shape[1:] for name, array in part.items()} == shapes:
+            kept += events[rows]
             fitting.append(part)
         else:
             for event in events[rows]:
                 event.verdict = _UNEQUAL
-    if len(fitting) == 1:
-        return fitting[0]
-    return {name: np.concatenate([part[name] for part in fitting]) for name in shapes}
+    return kept, {name: np.concatenate([part[name] for part in fitting]) for name in shapes}

@@ -269,7 +269,7 @@ def _canary(route: Route, settings: PipelineSettings, ports: Ports) -> Canary | 
     if not ports.canary_models:
         return None
     rule = StopRule(settings.canary.max_excess, settings.canary.window)
-    split, batcher = Split("canary", settings.canary.share), _batcher(settings, len(ports.canary_models))
+    split, batcher = Split("canary", settings.canary.share), _batcher(settings, len(ports.canary_models), lets_go=False)
     return Canary(route, batcher, ports.canary_models, split, rule, ports.signals)
 
 
@@ -282,7 +282,7 @@ def _batching(
     reserve: Reserve,
     ports: Ports,
 ) -> Batching:
-    batcher = _batcher(settings, len(ports.models))
+    batcher = _batcher(settings, len(ports.models), lets_go=True)
     on_miss = {name: c.on_miss for name, c in settings.classes.items()}
     second = Second(_second_batcher(settings, ports), ports.second_models, on_miss) if ports.second_models else None
     return Batching(name, batcher, infer, ports.models, emit, reserve, ports.clock, ports.signals, second, canary)
@@ -309,8 +309,8 @@ def _slo_classes(settings: PipelineSettings) -> list[SloClass]:
     ]
 
 
-def _batcher(settings: PipelineSettings, endpoints: int) -> Batcher[Event]:
-    limits = Limits(settings.batching.max_batch_size)
+def _batcher(settings: PipelineSettings, endpoints: int, lets_go: bool) -> Batcher[Event]:
+    limits = Limits(settings.batching.max_batch_size, lets_go=lets_go)
     return Batcher(_slo_classes(settings), LatencyModel(), limits, [1] * endpoints)
 
 

@@ -54,18 +54,21 @@ class Limits(NamedTuple):
     """What a call may be. `overhead` are the seconds of a call outside the backend.
 
     `ahead` calls are on their way while every instance computes; 0 leaves a backend that is not ours alone its pauses,
-    as one that others share gets in any case.
+    as one that others share gets in any case. With `lets_go` an event that cannot wait longer leaves its call, which
+    goes on for the others; else a call ends with the first of them.
     """
 
     max_rows: int
     overhead: float = 0.0007
     ahead: int = 1
+    lets_go: bool = False
 
 
 class Call(NamedTuple, Generic[E]):
     """A batch to be sent now to an endpoint.
 
-    `deadline` is the earliest of its events that may not be late. Where all may, it is when the call is given up.
+    `deadline` is that of the event that ends the call, the first or the last of those that may not be late. Where some
+    may, it is when the call is given up.
     """
 
     number: int
@@ -75,11 +78,15 @@ class Call(NamedTuple, Generic[E]):
 
 
 class Plan(NamedTuple, Generic[E]):
-    """What to do now: make this call, answer these without the model, and ask again at `wake_at` at the latest."""
+    """What to do now: make this call, answer these without the model, and ask again at `wake_at` at the latest.
+
+    Those `let_go` are in a call that is under way, and are to be answered without it too.
+    """
 
     call: Call[E] | None
     missed: list[E]
     wake_at: float | None
+    let_go: Sequence[E] = ()
 
 
 class Batcher(Generic[E]):
@@ -92,9 +99,11 @@ class Batcher(Generic[E]):
         self._limits = limits
         self._queues = {c.name: _Queue[E](c) for c in classes}
         self._order = sorted(self._queues.values(), key=lambda queue: not queue.is_scored_late)
+        self._has_one_class = len(self._order) == 1
         self._endpoints = [Instances(latency, n, limits.ahead) for n in instances]
         self._max_rows = limits.max_rows
         self._waiting = 0
+        self._under_way: dict[int, deque[E]] = {}  # by call: those that may leave it, by deadline
         self._numbers = 0
         self._probed_at = self._sent_at = float("-inf")
         self._reserve = self._reserve_scored = 0.01
@@ -173,10 +182,20 @@ class Batcher(Generic[E]):
         """Forget the waiting events that somebody else answers now."""
         for queue in self._order:
             queue.events = deque(event for event in queue.events if not is_gone(event))
+        for number, events in self._under_way.items():
+            self._under_way[number] = deque(event for event in events if not is_gone(event))
         self._waiting = sum(len(queue.events) for queue in self._order)
 
     def next(self, now: float) -> Plan[E]:
         """What to do now. Ask again until there is no call in the answer."""
+        let_go = self._let_go(now)
+        plan = self._next(now)
+        if not self._under_way:
+            return plan
+        wake_at = min(self._lets_go_at(), math.inf if plan.wake_at is None else plan.wake_at)
+        return Plan(plan.call, plan.missed, wake_at if wake_at < math.inf else None, let_go)
+
+    def _next(self, now: float) -> Plan[E]:
         up = [endpoint for endpoint in self._endpoints if endpoint.is_up]
         missed = self._overdue(now, is_hopeful=bool(up))
         if self._waiting == 0:
@@ -203,13 +222,34 @@ class Batcher(Generic[E]):
         self._sent_at = now
         endpoint.sent(self._numbers, len(events), now + overhead / 2)
         deadline = self._gives_up_at(events, start)
+        if self._limits.lets_go:
+            strict = [event for event in events if not self._queues[event.slo_class].is_scored_late]
+            self._under_way[self._numbers] = deque(strict if self._has_one_class else sorted(strict, key=_BY_DEADLINE))
         return Plan(Call(self._numbers, self._endpoints.index(endpoint), events, deadline), missed, now)
+
+    def answered(self, call: Call[E]) -> None:
+        """None of its events needs to be let go any more."""
+        self._under_way.pop(call.number, None)
 
     def done(self, call: Call[E], now: float, was_answered: bool) -> None:
         """The call has ended. One that was given up tells that the backend takes at least that long."""
+        self.answered(call)
         self._endpoints[call.endpoint].ended(call.number, now - self._limits.overhead / 2, was_answered)
         if was_answered:
             self._probed_at = float("-inf")  # what was learned may be enough, or else the next answer
+
+    def _let_go(self, now: float) -> list[E]:
+        """Take out what is under way and must be answered without the model now, for its answer to be in time."""
+        gone: list[E] = []
+        by = now + self._reserve_scored + self._fallback
+        for events in self._under_way.values():
+            while events and events[0].deadline <= by:
+                gone.append(events.popleft())
+        return gone
+
+    def _lets_go_at(self) -> float:
+        heads = [events[0].deadline for events in self._under_way.values() if events]
+        return min(heads, default=math.inf) - self._reserve_scored - self._fallback
 
     def _overdue(self, now: float, is_hopeful: bool) -> list[E]:
         """Take out what the fallback must have now.
@@ -277,7 +317,7 @@ class Batcher(Generic[E]):
         else:  # all are late: only what comes meanwhile has a deadline to keep
             rows = min(self._target(q.slo_seconds, backends) for q in self._order)
         size = max(1, min(self._max_rows, self._waiting, rows))
-        if len(self._order) == 1:
+        if self._has_one_class:
             queue = self._order[0].events
             taken = [queue.popleft() for _ in range(size)]
         else:
@@ -302,13 +342,15 @@ class Batcher(Generic[E]):
 
     def _gives_up_at(self, events: list[E], start: float) -> float:
         """The deadline of a call."""
-        if len(self._order) == 1 and not self._order[0].is_scored_late:
-            return events[0].deadline  # its queue is by deadline
+        if self._has_one_class and not self._order[0].is_scored_late:
+            return events[-1 if self._limits.lets_go else 0].deadline  # its queue is by deadline
         strict = [e.deadline for e in events if not self._queues[e.slo_class].is_scored_late]
-        if strict:
+        if strict and not self._limits.lets_go:
             return min(strict)
+        if len(strict) == len(events):
+            return max(strict)
         patience = max(_LEAST_PATIENCE_SECONDS, _PATIENCE * self._latency.estimate(len(events)))
-        return max(start + patience, min(e.deadline for e in events))
+        return max([start + patience, *strict, min(e.deadline for e in events)])
 
     def _probe(self, missed: list[E], now: float) -> list[E]:
         """Nothing is feasible: now and then one event is sent all the same, else a recovery is never seen."""

@@ -49,7 +49,8 @@ class Backend(NamedTuple):
 class Setup(NamedTuple):
     """What the batcher is told: seconds of reserve and fallback, rows of a call, the first guess at the backend.
 
-    With `gives_up` a call ends when its deadline less these is reached, and the fallback answers all its events. With
+    With `gives_up` an event in a call is the fallback's when its deadline less these is reached, and a call ends with
+    the last of them; without `lets_go` it ends with the first, and all its events are the fallback's then. With
     `is_shared` it knows that others ask the same backend.
     """
 
@@ -58,6 +59,7 @@ class Setup(NamedTuple):
     fallback: float = 0.0005
     max_rows: int = 512
     gives_up: bool = False
+    lets_go: bool = True
     is_shared: bool = False
 
 
@@ -108,7 +110,7 @@ class Simulation:
         self._may_be_late = {kind.name: kind.is_scored_late for kind in classes}
         self._rng = random.Random(seed)
         self.latency = LatencyModel(*self._setup.guess)
-        limits = Limits(self._setup.max_rows)
+        limits = Limits(self._setup.max_rows, lets_go=self._setup.gives_up and self._setup.lets_go)
         self.batcher: Batcher[Item] = Batcher(classes, self.latency, limits)
         self.batcher.keep(self._setup.reserve, self._setup.fallback)
         self.batcher.set_up(0, True, is_shared=self._setup.is_shared)
@@ -116,7 +118,7 @@ class Simulation:
         self._happenings: list[tuple[float, int, str, Any]] = []
         self._ids = itertools.count()
         self._wake_at = math.inf
-        self._under_way: set[int] = set()
+        self._under_way: dict[int, list[Item]] = {}  # by call: those that it may still answer
 
     def run(self, arrivals: Iterable[Item]) -> Result:
         """All arrivals, and then until nothing is left."""
@@ -165,6 +167,7 @@ class Simulation:
             plan = self.batcher.next(now)
             for item in plan.missed:
                 self._miss(item, now)
+            self._let_go(plan.let_go, now)
             if plan.call is None:
                 break
             self._send(plan.call, now)
@@ -175,10 +178,22 @@ class Simulation:
 
     def _send(self, call: Call[Item], now: float) -> None:
         self.result.largest = max(self.result.largest, len(call.events))
-        self._under_way.add(call.number)
+        self._under_way[call.number] = call.events
         self._at(now + self._backend.network / 2, "compute", call)
         if self._setup.gives_up and call.deadline < math.inf:
-            self._at(max(now, call.deadline - self._setup.reserve - self._setup.fallback), "give up", call)
+            self._at(max(now, call.deadline - self._kept), "give up", call)
+
+    @property
+    def _kept(self) -> float:
+        return self._setup.reserve + self._setup.fallback
+
+    def _let_go(self, events: Sequence[Item], now: float) -> None:
+        gone = set(events)
+        for number in self._under_way if gone else ():
+            self._under_way[number] = [item for item in self._under_way[number] if item not in gone]
+        self.result.given_up += len(gone)
+        for item in events:
+            self._miss(item, now)
 
     def _compute(self, call: Call[Item], now: float) -> None:
         start = max(now, self._instance.free_at)
@@ -188,10 +203,10 @@ class Simulation:
     def _answer(self, call: Call[Item], now: float) -> None:
         if call.number not in self._under_way:
             return  # given up; the backend did the work all the same
-        self._under_way.remove(call.number)
+        events = self._under_way.pop(call.number)
         self.batcher.done(call, now, was_answered=True)
-        self.result.answers.append((now, len(call.events)))
-        for item in call.events:
+        self.result.answers.append((now, len(events)))
+        for item in events:
             self.result.answered.append(item.number)
             if now + self._setup.reserve <= item.deadline:
                 self.result.scored[item.slo_class, int(item.arrived)] += 1
@@ -201,10 +216,10 @@ class Simulation:
 
     def _give_up(self, call: Call[Item], now: float) -> None:
         if call.number in self._under_way:
-            self._under_way.remove(call.number)
+            events = self._under_way.pop(call.number)
             self.batcher.done(call, now, was_answered=False)
-            self.result.given_up += len(call.events)
-            for item in call.events:
+            self.result.given_up += len(events)
+            for item in events:
                 self._miss(item, now)
 
     def _miss(self, item: Item, now: float) -> None:

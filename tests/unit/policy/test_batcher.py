@@ -26,10 +26,15 @@ class Item(NamedTuple):
 
 
 def batcher(
-    *classes: SloClass, max_rows: int = 64, instances: Sequence[int] = (1,), alpha: float = ALPHA, overhead: float = 0
+    *classes: SloClass,
+    max_rows: int = 64,
+    instances: Sequence[int] = (1,),
+    alpha: float = ALPHA,
+    overhead: float = 0,
+    lets_go: bool = False,
 ) -> Batcher[Item]:
     """Believes in 1 ms a call and 0.1 ms a row; keeps 10 ms for the outcome and 2 ms for the fallback."""
-    limits = Limits(max_rows, overhead=overhead)
+    limits = Limits(max_rows, overhead=overhead, lets_go=lets_go)
     return Batcher(classes or (DEFAULT,), LatencyModel(alpha, BETA), limits, instances)
 
 
@@ -190,6 +195,38 @@ def test_what_may_be_computing_for_others_is_not_idle() -> None:
     shared.set_up(0, True, is_shared=True)
     shared.add(items(2, 0.012 + 1.1 * (ALPHA + 2 * BETA)))
     assert numbers(shared.next(0.0).missed) == [0]
+
+
+def test_an_event_that_cannot_wait_longer_leaves_its_call_which_goes_on_for_the_others() -> None:
+    waiting = batcher(lets_go=True)
+    waiting.add([Item(0, 0.05), Item(1, 0.06)])
+    plan = waiting.next(0.0)
+    call = sent(plan)
+    assert (numbers(call.events), call.deadline) == ([0, 1], 0.06)
+    plan = waiting.next(0.001)
+    assert list(plan.let_go) == []
+    assert plan.wake_at == pytest.approx(0.05 - 0.012)
+    plan = waiting.next(0.0381)
+    assert (numbers(plan.let_go), plan.missed) == ([0], [])
+    assert plan.wake_at == pytest.approx(0.06 - 0.012)
+    assert waiting.in_flight == 1
+    waiting.done(call, 0.04, was_answered=True)
+    assert waiting.next(0.1) == Plan(None, [], None)
+
+
+def test_once_a_call_is_answered_nobody_leaves_it() -> None:
+    waiting = batcher(lets_go=True)
+    waiting.add(items(2))
+    waiting.answered(sent(waiting.next(0.0)))
+    assert (waiting.next(0.06).let_go, waiting.in_flight) == ((), 1)
+
+
+def test_events_of_partitions_that_are_gone_and_those_that_may_be_late_are_not_let_go() -> None:
+    waiting = batcher(SloClass("strict", 0.05), SloClass("late", 0.05, is_scored_late=True), lets_go=True)
+    waiting.add(items(2, slo_class="strict") + items(1, slo_class="late", first=2))
+    assert len(sent(waiting.next(0.0)).events) == 3
+    waiting.drop(lambda item: item.number == 0)
+    assert numbers(waiting.next(0.04).let_go) == [1]
 
 
 def test_overdue_events_are_handed_out_while_the_backend_is_frozen() -> None:

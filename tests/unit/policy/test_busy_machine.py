@@ -51,11 +51,9 @@ class BusyMachine(Simulation):
         self.batcher.keep(self._reserve.emit, self._reserve.fallback, self._reserve.emit_scored)
         super()._plan(now)
 
-    def _send(self, call: Call[Item], now: float) -> None:
-        self._under_way.add(call.number)
-        self._at(now + PACED.network / 2, "compute", call)
-        kept = self._reserve.emit_scored + self._reserve.fallback
-        self._at(max(now, call.deadline - kept), "give up", call)
+    @property
+    def _kept(self) -> float:
+        return self._reserve.emit_scored + self._reserve.fallback
 
     def _compute(self, call: Call[Item], now: float) -> None:
         start = max(now, self._instance.free_at)
@@ -65,9 +63,9 @@ class BusyMachine(Simulation):
 
     def _answer(self, call: Call[Item], now: float) -> None:
         if call.number in self._under_way:
-            self._under_way.remove(call.number)
+            events = self._under_way.pop(call.number)
             self.batcher.done(call, now, was_answered=True)
-            self._emit(call.events, now, is_scored=True)
+            self._emit(events, now, is_scored=True)
 
     def _miss(self, item: Item, now: float) -> None:
         self._emit([item], now + FALLBACK, is_scored=False)

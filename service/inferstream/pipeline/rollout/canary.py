@@ -81,14 +81,14 @@ class Canary:
             self._canary_did("answered", answered)
         return left
 
-    def model_did(self, call: Call[Event], tried: Tried) -> None:
-        """A call to the model has ended."""
-        failed = len(tried.again) + len(tried.refused)
+    def model_did(self, events: int, tried: Tried) -> None:
+        """A call to the model has ended, for so many events."""
+        failed = len(tried.again) + sum(not event.is_let_go for event in tried.refused)
         if failed:
             self._rule.model_did("failed", failed)
         for part in tried.missed:
             self.model_missed(part)
-        answered = len(call.events) - failed - sum(len(part.events) for part in tried.missed)
+        answered = events - failed - sum(len(part.events) for part in tried.missed)
         if answered:
             self._rule.model_did("answered", answered)
 

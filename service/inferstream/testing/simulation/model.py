@@ -29,12 +29,13 @@ Refuses = Callable[[Tensors], bool]
 
 @dataclass
 class Called:
-    """A call that went out: when, the seconds it had, its rows; failed if it was neither answered nor refused."""
+    """A call that went out: when, the seconds it had, its rows; `failed` if neither answered nor refused."""
 
     at: float
     timeout: float
     tensors: Tensors
     failed: bool = False
+    answered_at: float | None = None
 
 
 class SimServer:
@@ -117,7 +118,8 @@ class SimModel:
                 call.failed = True
                 self._endpoint.failed(Cause(error.cause), self._clock.monotonic())
             raise
-        self._endpoint.answered(self._clock.monotonic())
+        call.answered_at = self._clock.monotonic()
+        self._endpoint.answered(call.answered_at)
         return Prediction(outputs, Answerer("model", "simulated", "1"))
 
     async def stop(self) -> None:
