@@ -179,6 +179,37 @@ async def test_a_model_too_slow_is_given_up_in_time() -> None:
     }
 
 
+async def test_who_cannot_wait_for_a_call_leaves_it_and_the_others_get_its_answer() -> None:
+    """Its own deadline is 0.3 s, the other's 5 s; they share a call of 0.6 s."""
+    world = World(partitions=1)
+    world.model.delay = 0.6
+    soon = str(int(time.time() * 1000) + 300).encode()
+    world.write(encode({"id": "hurried", "values": [1.0, 1.0, 1.0]}), 0, ("deadline-unix-ms", soon))
+    world.write_readings(1)
+    async with running(world.pipeline()):
+        await world.until(lambda: len(world.outcomes()) == 2)
+    assert world.model.calls == [2]
+    outcomes = {o["event_id"]: (o["outcome"], o.get("cause"), o["deadline_met"]) for o in world.outcomes()}
+    assert outcomes == {"hurried": ("fallback", "model_timeout", True), "r0-0": ("scored", None, True)}
+
+
+async def test_who_left_a_call_may_be_the_one_that_the_model_refuses() -> None:
+    """The other is not taken for it."""
+
+    def refuse(call: int, tensors: Any) -> None:
+        if (tensors["values"][:, 0] == 7.0).any():
+            raise ModelError(Cause.MODEL_REJECTED, "a row is marked")
+
+    world = World(partitions=1)
+    world.model.delay, world.model.fails = 0.6, refuse
+    soon = str(int(time.time() * 1000) + 300).encode()
+    world.write(encode({"id": "hurried", "values": [7.0, 1.0, 1.0]}), 0, ("deadline-unix-ms", soon))
+    world.write_readings(1)
+    async with running(world.pipeline()):
+        await world.until(lambda: len(world.outcomes()) == 2)
+    assert {o["event_id"]: o["outcome"] for o in world.outcomes()} == {"hurried": "fallback", "r0-0": "scored"}
+
+
 async def test_a_model_that_answers_garbage_falls_back() -> None:
     """An answer that is none is not passed on."""
     world = World()
