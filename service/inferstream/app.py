@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import os
 import signal
 import threading
@@ -44,6 +45,7 @@ log = structlog.get_logger()
 
 _LAG_INTERVAL = 0.1  # seconds between two looks at the event loop's lateness
 _CREDENTIALS_INTERVAL = 5.0  # seconds between two looks at Kafka's certificates and passwords
+_WAIT_IN_SILENCE = 5.0  # seconds for the models, at the start
 _LAG_WINDOW = 10  # looks of which the worst is shown
 _STUCK_SECONDS = 10.0  # an event loop that late is not live
 _SETTLE_SHARE, _END_SHARE = 0.5, 0.9  # of the drain timeout: for what is under way; until we end, whatever hangs
@@ -232,6 +234,8 @@ class App:
             settings.dead_letter_topic,
             partitions[settings.dead_letter_topic],
         )
+        student = load_student(settings, task)  # first what may be amiss: a client would be left open
+        reference = load_reference(settings.drift_file, settings.model or task.model)
         source = KafkaSource(settings.input_topic, group, kafka, settings.output_topic)
         source.when_lost(partial(self._offsets_lost, name))
         exactly_once = settings.delivery == "exactly_once"
@@ -243,7 +247,7 @@ class App:
             source,
             sink,
             models,
-            load_student(settings, task),
+            student,
             SystemClock(),
             self._signals,
             fleet.of("fallback"),
@@ -252,7 +256,7 @@ class App:
             canary_models=fleet.of("canary"),
             shadow_models=fleet.of("shadow"),
             shadow_partitions=partitions.get(settings.shadow.topic, 0),
-            reference=load_reference(settings.drift_file, settings.model or task.model),
+            reference=reference,
             streaming_models=models if isinstance(task, StreamingTask) else (),
             tracing=self._tracing,
         )
@@ -269,6 +273,7 @@ class App:
         """Become ready with the models, or without them after the start timeout; a model that does not fit ends us."""
         triton = self._settings.triton
         give_up = time.monotonic() + triton.start_timeout_ms / 1000
+        tell_at = time.monotonic() + _WAIT_IN_SILENCE
         while True:
             for fleet in self._fleets.values():
                 if (wrong := fleet.mismatch(_ANSWERING if self._started else None)) is not None:
@@ -279,6 +284,10 @@ class App:
                 if missing and triton.require_model_at_start:
                     raise Unavailable(f"model of pipeline '{missing[0]}' is not ready at Triton {triton.url}")
                 self._become_ready(missing)
+                tell_at = 0.0 if missing else math.inf
+            if missing and time.monotonic() > tell_at:
+                tell_at = math.inf
+                self._tell_missing(missing)
             await asyncio.sleep(0.05 if not self._started else triton.ready_poll_ms / 1000)
 
     async def _watch_credentials(self) -> None:
@@ -291,7 +300,16 @@ class App:
     def _become_ready(self, missing: list[str]) -> None:
         collect_seldom()
         self._started = True
-        log.info("ready", pipelines=sorted(self._pipelines), without_model=missing)
+        tell = log.warning if missing else log.info
+        tell("ready", pipelines=sorted(self._pipelines), without_model=missing)
+
+    def _tell_missing(self, missing: list[str]) -> None:
+        """Why the fallback answers, or nobody yet."""
+        for name in missing:
+            for model in self._fleets[name].of("model"):
+                log.warning(
+                    "model_not_ready", pipeline=name, model=model.name, url=model.url, reason=model.why_not_ready
+                )
 
     async def _drain(self) -> bool:
         """Answer and commit what was taken, and leave. False: something was left for the next one.

@@ -1,6 +1,7 @@
 """The service as a process on a real broker and a real Triton: nothing lost, nothing twice, whatever is killed."""
 
 import asyncio
+import json
 from collections import Counter
 
 import msgspec
@@ -220,9 +221,12 @@ async def test_a_taken_port_is_named(bench: Bench) -> None:
 async def test_without_triton_it_starts_on_the_fallback_chain(bench: Bench) -> None:
     await bench.create_topics()
     nowhere = {"INFERSTREAM__TRITON__URL": "127.0.0.1:9", "INFERSTREAM__TRITON__START_TIMEOUT_MS": "500"}
-    async with bench.service(nowhere):
+    async with bench.service(nowhere) as service:
         await bench.send(300, rate=300)
         report = await bench.audit(300)
+        told = [line for line in map(json.loads, service.log.splitlines()) if line["event"] == "model_not_ready"]
+    assert [(line["pipeline"], line["model"], line["url"]) for line in told] == [("fraud", "fraud", "127.0.0.1:9")]
+    assert told[0]["reason"] == "asked whether it is ready, the server says UNAVAILABLE"
     assert report.problems == {}
     assert report.outcomes["fallback"] == 300
     answers = {outcome["answered_by"]["kind"] for outcome in await bench.outcomes()}  # type: ignore[index]

@@ -65,6 +65,8 @@ class TritonModel:
         self._has_fitted, self._misfit = False, ""
         self.mismatch: ContractMismatch | None = None
         """What is wrong with a model that never fitted the task. One that did fit, and does not any more, may again."""
+        self.why_not_ready = "the server was not asked yet"
+        """Of the last time that it was asked and was not."""
         self.config: Any = None
         """The model's configuration as the server has it; None until it was asked."""
         self.max_batch_size = 0
@@ -260,6 +262,7 @@ class TritonModel:
                 await self._warm_up()
         except grpc.RpcError as error:
             self._server.heard(error)
+            self.why_not_ready = f"asked whether it is ready, the server says {error.code().name}"
             is_answered = error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
             if is_answered:  # a server that hangs is the same when it goes on
                 self._is_compared = self._is_warm = False
@@ -270,6 +273,7 @@ class TritonModel:
             self._does_not_fit(error)
             return True, False
         if not answer.ready:
+            self.why_not_ready = "the server says that it is not ready"
             self._is_compared = self._is_warm = False
         self._server.heard(None)
         return True, bool(answer.ready)
