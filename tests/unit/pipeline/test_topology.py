@@ -180,10 +180,10 @@ async def test_a_model_too_slow_is_given_up_in_time() -> None:
 
 
 async def test_who_cannot_wait_for_a_call_leaves_it_and_the_others_get_its_answer() -> None:
-    """Its own deadline is 0.3 s, the other's 5 s; they share a call of 0.6 s."""
+    """Its own deadline is 1.5 s, the other's 5 s; they share a call of 2.5 s."""
     world = World(partitions=1)
-    world.model.delay = 0.6
-    soon = str(int(time.time() * 1000) + 300).encode()
+    world.model.delay = 2.5
+    soon = str(int(time.time() * 1000) + 1_500).encode()
     world.write(encode({"id": "hurried", "values": [1.0, 1.0, 1.0]}), 0, ("deadline-unix-ms", soon))
     world.write_readings(1)
     async with running(world.pipeline()):
@@ -197,12 +197,13 @@ async def test_who_left_a_call_may_be_the_one_that_the_model_refuses() -> None:
     """The other is not taken for it."""
 
     def refuse(call: int, tensors: Any) -> None:
+        world.model.delay = 0.0  # of the calls that find who is at fault
         if (tensors["values"][:, 0] == 7.0).any():
             raise ModelError(Cause.MODEL_REJECTED, "a row is marked")
 
     world = World(partitions=1)
-    world.model.delay, world.model.fails = 0.6, refuse
-    soon = str(int(time.time() * 1000) + 300).encode()
+    world.model.delay, world.model.fails = 2.5, refuse
+    soon = str(int(time.time() * 1000) + 1_500).encode()
     world.write(encode({"id": "hurried", "values": [7.0, 1.0, 1.0]}), 0, ("deadline-unix-ms", soon))
     world.write_readings(1)
     async with running(world.pipeline()):
