@@ -17,6 +17,7 @@ from inferstream.tasks.streaming import StreamingTask
 from inferstream.triton import TritonModel, TritonServer, advice, restrictions, tensors
 
 Level = Literal["ok", "warn", "fail"]
+_LEAST_SLO_MS = 5  # from the record to the acknowledged outcome, with a broker nearby
 _TRY_SECONDS = 10.0  # a first call may load or compile
 _MARKS = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
 
@@ -66,7 +67,10 @@ def _students(settings: Settings, tasks: Mapping[str, Task]) -> Iterator[Finding
 
 
 def _classes(settings: Settings) -> Iterator[Finding]:
-    """A transaction ends before the first event of its partition that has no outcome yet: what is behind it waits."""
+    """Objectives that cannot be met.
+
+    A transaction ends before the first event of its partition that has no outcome yet: what is behind it waits.
+    """
     for name, pipeline in settings.pipelines.items():
         slos_ms = sorted({each.slo_ms for each in pipeline.classes.values()})
         if pipeline.delivery == "exactly_once" and len(slos_ms) > 1:
@@ -75,6 +79,12 @@ def _classes(settings: Settings) -> Iterator[Finding]:
                 f"{slos_ms[0]} ms for those of {slos_ms[-1]} ms: give each class a topic of its own"
             )
             yield Finding("warn", f"classes of '{name}'", said)
+        if slos_ms[0] < _LEAST_SLO_MS:
+            said = (
+                f"{slos_ms[0]} ms is less than Kafka itself takes for most events and their outcomes ({_LEAST_SLO_MS} ms): "
+                "they will expire; raise slo_ms"
+            )
+            yield Finding("warn", f"SLO of '{name}'", said)
 
 
 async def _kafka(settings: Settings, timeout: float) -> list[Finding]:
