@@ -8,6 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 
+def how_to_install(extra: str) -> str:
+    """What to do where an extra is missing. The package is on no index, so it is installed from its clone."""
+    return f'pip install ".[{extra}]" in the clone of inferstream'
+
+
 class InferstreamError(Exception):
     """Something a user or operator can mend; shown as one line, never as a stack trace."""
 

@@ -265,7 +265,7 @@ def test_a_topics_job_of_other_topics_is_another_job(helm: Helm) -> None:
         == 3
     )
     assert first["spec"]["template"]["spec"]["containers"][0]["args"] == [
-        "topics", "--partitions", "4", "--replication", "3",
+        "topics", "--partitions", "4", "--replication", "3", "--timeout", "60",
     ]  # fmt: skip
 
 

@@ -73,6 +73,11 @@ def test_the_version_is_told() -> None:
         (["audit", "--from-offset", "3"], {}, 2, "give --partition too"),
         (["produce", "--timeout", "0.1"], NOWHERE, 4, "no answer from Kafka at 127.0.0.1:9"),
         (["tail", "--timeout", "0.1"], NOWHERE, 4, "no answer from Kafka at 127.0.0.1:9"),
+        (["topics", "--partitions", "1", "--timeout", "0.1"], NOWHERE, 4, "no answer from Kafka at 127.0.0.1:9"),
+        (["models", "copy", "/proc/x"], {}, 2, "/proc/x cannot be written: "),
+        (["local", "up", "--folder", "/proc/x"], {}, 1, "folder /proc/x cannot be used: "),
+        (["demo", "--pipeline", "everything"], {}, 2, "example 'everything' has several pipelines, and a demo shows"),
+        (["check", "-s", "/dev/null/x"], {}, 2, "settings file /dev/null/x does not exist"),
     ],
 )  # fmt: skip
 def test_what_a_user_can_mend_is_one_line_and_a_code(
@@ -85,6 +90,47 @@ def test_what_a_user_can_mend_is_one_line_and_a_code(
     assert said in errors[0]
     assert "Traceback" not in done.stderr
     assert "Unclosed" not in done.stderr
+
+
+PLAN = ["plan", "--alpha-ms", "1", "--beta-ms", "1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        *((["check", "--timeout", seconds], "--timeout") for seconds in ("nan", "inf", "0", "-1", "1e300")),
+        *((["tail", "--timeout", seconds], "--timeout") for seconds in ("nan", "inf", "0")),
+        (["models", "status", "--timeout", "inf"], "--timeout"),
+        (["models", "switch", "2", "--load-timeout", "inf"], "--load-timeout"),
+        (["audit", "--wait", "inf"], "--wait"),
+        *(([*PLAN, "--rate", rate], "--rate") for rate in ("nan", "inf", "1e300")),
+        ([*PLAN, "--rate", "1", "--instances", "1" + "0" * 400], "--instances"),
+        (["produce", "--rate", "inf"], "--rate"),
+        (["replay", "--rate", "inf"], "--rate"),
+        (["produce", "--count", "1" + "0" * 20], "--count"),
+        (["produce", "--seed", "-1"], "--seed"),
+        (["demo", "--seed", "-1"], "--seed"),
+        (["local", "up", "--folder", __file__], "--folder"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else value,
+)
+def test_a_value_that_an_option_does_not_take_is_refused_by_its_name(arguments: list[str], option: str) -> None:
+    done = run(*arguments, **NOWHERE)
+    assert done.returncode == 2, done.stderr
+    assert f"Error: Invalid value for '{option}'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_settings_may_come_through_a_pipe_though_not_for_workers_who_read_them_again() -> None:
+    pipe = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:], input=b'kafka: {client_id: me}').returncode)"
+    command = [sys.executable, "-c", pipe, sys.executable, "-m", "inferstream"]
+    shown = subprocess.run([*command, "settings", "--effective", "-s", "/dev/stdin"], capture_output=True, check=True)
+    assert b"client_id: me" in shown.stdout
+    refused = subprocess.run(
+        [*command, "run", "--workers", "2", "-s", "/dev/stdin"], capture_output=True, timeout=60, check=False
+    )
+    assert refused.returncode == 2
+    assert b"name a file, no pipe" in refused.stderr
 
 
 def test_check_lists_all_that_is_wrong_at_once() -> None:

@@ -1,6 +1,8 @@
 """Settings: layered, closed, explained."""
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -87,11 +89,49 @@ def test_a_value_that_may_be_secret_is_never_repeated() -> None:
     assert "hunter2" not in json.dumps(settings.model_dump(mode="json"))
 
 
-@pytest.mark.parametrize("text", ["- a list\n", "kafka: [\n", "\x00"])
-def test_a_file_that_is_no_mapping_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a list\n", "holds a list; it must hold a mapping of settings, e.g. `pipelines: {fraud: {slo_ms: 50}}`"),
+        ("[]", "holds a list; it must hold a mapping of settings, e.g. "),
+        ("[[kafka, {}]]", "holds a list; it must hold a mapping of settings, e.g. "),
+        ("hunter2", "holds a single value; it must hold a mapping of settings, e.g. "),
+        ("0", "holds a single value; it must hold a mapping of settings, e.g. "),
+        ("7: 1", "every name must be a text"),
+        ("kafka: [\n", "is not a YAML mapping: line 2, column 1: "),
+        ("\x00", "is not a YAML mapping: special characters are not allowed, position 0"),
+        ("kafka: !!bool hunter2", "is not a YAML mapping: a value is not what its tag says"),
+        ("kafka: !!int hunter2", "is not a YAML mapping: invalid literal for int() with base 10: …"),
+        ("kafka: {client_id: a}\nweb: {}\nkafka: {}\n", ", line 3: 'kafka' stands in line 1 already"),
+        ('pipelines:\n  fraud:\n    slo_ms: 5\n    "slo_ms": 50\n', ", line 4: 'slo_ms' stands in line 3 already"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(SettingsError) as refused:
         load(write(tmp_path, text), {})
+    assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_name_that_is_merged_in_may_be_overridden(tmp_path: Path) -> None:
+    text = "kafka: &k {client_id: a}\npipelines:\n  a: &a {task: fraud, slo_ms: 5}\n  b: {<<: *a, slo_ms: 50}\n"
+    assert load(write(tmp_path, text), {}).pipelines["b"].slo_ms == 50
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "null", "---\n"])
+def test_an_empty_file_is_the_defaults(tmp_path: Path, text: str) -> None:
+    assert load(write(tmp_path, text), {}) == load(environ={})
+
+
+def test_a_pipe_is_read_and_only_once(tmp_path: Path) -> None:
+    """`local up` loads its settings again, with the stack's addresses."""
+    pipe = tmp_path / "settings"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("kafka: {client_id: me}",))
+    writer.start()
+    assert [load(pipe, {}).kafka.client_id for _ in range(2)] == ["me", "me"]
+    writer.join()
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -24,7 +24,12 @@ SettingsFile = Annotated[
 ]
 PipelineName = Annotated[str | None, typer.Option("--pipeline", "-p", help="pipeline, if there are several")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
-Timeout = Annotated[float, typer.Option(min=0.01, help="seconds to wait for a broker")]
+# Every number has an upper bound, else infinity passes; one with bounds is never NaN.
+LONGEST_SECONDS = 86_400
+HIGHEST_RATE = 1_000_000
+Timeout = Annotated[
+    float, typer.Option(min=0.01, max=LONGEST_SECONDS, help="seconds to wait for a broker, and `check` for Triton too")
+]
 Causes = Annotated[list[str] | None, typer.Option("--cause", help="only letters of this cause; may be repeated")]
 Stages = Annotated[list[str] | None, typer.Option("--stage", help="only letters of this stage; may be repeated")]
 Partitions = Annotated[
@@ -34,7 +39,9 @@ Since = Annotated[
     str | None, typer.Option(help="only events of this time or later: 2026-03-01T12:00Z, or 30m, 2h, 7d ago")
 ]
 Until = Annotated[str | None, typer.Option(help="only events before this time, written as --since")]
-Folder = Annotated[Path, typer.Option("--folder", help="where the stack's data, logs and pid files are")]
+Folder = Annotated[
+    Path, typer.Option("--folder", file_okay=False, help="where the stack's data, logs and pid files are")
+]
 KafkaKind = Annotated[Literal["embedded", "apache"], typer.Option("--kafka", help="broker of the local stack")]
 
 

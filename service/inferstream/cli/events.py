@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from inferstream.cli.commands import (
+    HIGHEST_RATE,
+    LONGEST_SECONDS,
     AsJson,
     Causes,
     Partitions,
@@ -24,13 +26,13 @@ from inferstream.cli.commands import (
 def produce(
     settings: SettingsFile = None,
     pipeline: PipelineName = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="events per second")] = 100.0,
-    count: Annotated[int, typer.Option(min=1, help="events to send")] = 1_000,
+    rate: Annotated[float, typer.Option(min=0.1, max=HIGHEST_RATE, help="events per second")] = 100.0,
+    count: Annotated[int, typer.Option(min=1, max=10**12, help="events to send")] = 1_000,
     file: Annotated[Path | None, typer.Option(help="events, one JSON object a line, instead of simulated ones")] = None,
     slo_ms: Annotated[int | None, typer.Option(min=1, help="deadline of each event, by header")] = None,
     slo_class: Annotated[str | None, typer.Option(help="SLO class of each event, by header")] = None,
     poison: Annotated[float, typer.Option(min=0, max=1, help="share of broken events among them")] = 0.0,
-    seed: Annotated[int, typer.Option(help="of the simulated events")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="of the simulated events")] = 1,
     timeout: Timeout = 5.0,
 ) -> None:
     """Send events to a pipeline's input topic."""
@@ -66,7 +68,9 @@ def tail(
 def audit(
     settings: SettingsFile = None,
     pipeline: PipelineName = None,
-    wait: Annotated[float, typer.Option(min=0, help="seconds to wait for outcomes that are missing")] = 0.0,
+    wait: Annotated[
+        float, typer.Option(min=0, max=LONGEST_SECONDS, help="seconds to wait for outcomes that are missing")
+    ] = 0.0,
     strict: Annotated[bool, typer.Option(help="fail on a repeated outcome too; always so under exactly_once")] = False,
     since: Since = None,
     until: Until = None,
@@ -126,7 +130,7 @@ def replay(
     until: Until = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only show what would be sent")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
-    rate: Annotated[float, typer.Option(min=0.1, help="events per second")] = 100.0,
+    rate: Annotated[float, typer.Option(min=0.1, max=HIGHEST_RATE, help="events per second")] = 100.0,
     limit: Annotated[int | None, typer.Option(min=1, help="send at most so many, the first in that order")] = None,
     slo_ms: Annotated[
         int | None, typer.Option(min=1, max=86_400_000, help="new deadline; default: that of the event's SLO class")

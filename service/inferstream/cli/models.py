@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from inferstream.cli.commands import AsJson, PipelineName, SettingsFile, Timeout, end, models_app
+from inferstream.cli.commands import LONGEST_SECONDS, AsJson, PipelineName, SettingsFile, Timeout, end, models_app
 
 
 @models_app.command("switch")
@@ -15,7 +15,9 @@ def models_switch(
     settings: SettingsFile = None,
     pipeline: PipelineName = None,
     keep: Annotated[bool, typer.Option("--keep", help="leave the old version loaded")] = False,
-    load_timeout: Annotated[float, typer.Option(min=1, help="seconds that loading may take at an endpoint")] = 120.0,
+    load_timeout: Annotated[
+        float, typer.Option(min=1, max=LONGEST_SECONDS, help="seconds that loading may take at an endpoint")
+    ] = 120.0,
     as_json: AsJson = False,
     timeout: Timeout = 5.0,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from inferstream.cli.commands import AsJson, KafkaKind, SettingsFile, app, end
+from inferstream.cli.commands import AsJson, KafkaKind, SettingsFile, Timeout, app, end
 
 
 @app.command()
@@ -27,6 +27,8 @@ def run(
 
         end(run_worker(loaded, worker))
     if (count := workers or loaded.workers) > 1:  # the parent loads nothing of the data path
+        if settings is not None and (not settings.is_file() or settings.is_relative_to("/dev")):
+            raise typer.BadParameter("each worker reads it again: name a file, no pipe", param_hint="'--settings'")
         from inferstream.workers.supervisor import supervise
 
         end(supervise(loaded, count, sys.orig_argv[1:]))
@@ -41,7 +43,7 @@ def run(
 @app.command()
 def check(
     settings: SettingsFile = None,
-    timeout: Annotated[float, typer.Option(help="seconds to wait for broker and model server")] = 5.0,
+    timeout: Timeout = 5.0,
     as_json: AsJson = False,
 ) -> None:
     """Look at settings, broker, topics, Triton and models; say what is wrong and what to do."""
@@ -62,7 +64,7 @@ def demo(
     rate: Annotated[
         float | None, typer.Option(min=0.1, max=100_000, help="events per second; default: the example's")
     ] = None,
-    seed: Annotated[int, typer.Option(help="of the traffic")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="of the traffic")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Events of a pipeline through broker, service and Triton, live; ends by itself with a summary."""

@@ -4,7 +4,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from inferstream.cli.commands import AsJson, PipelineName, SettingsFile, app, end
+from inferstream.cli.commands import AsJson, PipelineName, SettingsFile, Timeout, app, end
+
+_HIGHEST_RATE = 1_000_000_000  # of a whole cluster
+_LONGEST_MS = 86_400_000
 
 
 @app.command("settings")
@@ -65,22 +68,29 @@ def show_slo(
 
 @app.command("plan")
 def show_plan(
-    rate: Annotated[float, typer.Option(min=0.001, help="events a second at the peak")],
-    alpha_ms: Annotated[float, typer.Option(min=0.001, help="what a batch takes however small, measured")],
-    beta_ms: Annotated[float, typer.Option(min=0.00001, help="what each of its rows takes beside, measured")],
+    rate: Annotated[float, typer.Option(min=0.001, max=_HIGHEST_RATE, help="events a second at the peak")],
+    alpha_ms: Annotated[
+        float, typer.Option(min=0.001, max=_LONGEST_MS, help="what a batch takes however small, measured")
+    ],
+    beta_ms: Annotated[
+        float, typer.Option(min=0.00001, max=_LONGEST_MS, help="what each of its rows takes beside, measured")
+    ],
     settings: SettingsFile = None,
     pipeline: PipelineName = None,
     slo_ms: Annotated[
-        float | None, typer.Option(min=0.1, help="default: the tightest SLO class of the pipeline")
+        float | None, typer.Option(min=0.1, max=_LONGEST_MS, help="default: the tightest SLO class of the pipeline")
     ] = None,
-    reserve_ms: Annotated[float, typer.Option(min=0, help="of the SLO, for Kafka before and after")] = 10.0,
-    instances: Annotated[int, typer.Option(min=1, help="instances of the model in each Triton")] = 1,
+    reserve_ms: Annotated[
+        float, typer.Option(min=0, max=_LONGEST_MS, help="of the SLO, for Kafka before and after")
+    ] = 10.0,
+    instances: Annotated[int, typer.Option(min=1, max=1_000, help="instances of the model in each Triton")] = 1,
     process_rate: Annotated[
-        float | None, typer.Option(min=1, help="events a second that one process handles, measured")
+        float | None,
+        typer.Option(min=1, max=_HIGHEST_RATE, help="events a second that one process handles, measured"),
     ] = None,
     headroom: Annotated[float, typer.Option(min=0, max=0.9, help="share of every instance to keep free")] = 0.3,
-    spare: Annotated[int, typer.Option(min=0, help="pods more than the peak needs")] = 1,
-    growth: Annotated[int, typer.Option(min=1, help="partitions for so many times the pods")] = 2,
+    spare: Annotated[int, typer.Option(min=0, max=10_000, help="pods more than the peak needs")] = 1,
+    growth: Annotated[int, typer.Option(min=1, max=1_000, help="partitions for so many times the pods")] = 2,
     as_json: AsJson = False,
 ) -> None:
     """How many pods, partitions and model instances a load needs, each pod with a Triton of its own."""
@@ -100,12 +110,14 @@ def create_topics(
     partitions: Annotated[int, typer.Option(min=1, max=10_000, help="of each topic that is created")],
     replication: Annotated[int, typer.Option(min=1, max=32_767, help="brokers that keep each of them")] = 3,
     settings: SettingsFile = None,
+    timeout: Timeout = 5.0,
 ) -> None:
     """Create the topics of the settings that do not exist; change none that do."""
+    from inferstream.operate.pipelines import patient
     from inferstream.operate.topics import run_topics
     from inferstream.settings import load
 
-    end(run_topics(load(settings), partitions, replication))
+    end(run_topics(patient(load(settings), timeout), partitions, replication))
 
 
 @app.command("acls")

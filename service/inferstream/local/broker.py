@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from inferstream.errors import how_to_install
 from inferstream.local.cache import build_once, cache_folder
 from inferstream.local.process import LocalStackError
 
@@ -30,7 +31,7 @@ def embedded(folder: Path, port: int) -> Launch:
     """The embedded broker; its data lies in `folder`."""
     found = find_spec("noida_db")
     if found is None or found.origin is None:
-        raise LocalStackError("the embedded broker is not installed: pip install 'inferstream[local]'")
+        raise LocalStackError(f"the embedded broker is not installed: {how_to_install('local')}")
     binary = Path(found.origin).parent / "noida-db"
     command = [str(binary), "start", "--only", "kafka", "--kafka-port", str(port), "--data-dir", str(folder)]
     return Launch(command, os.environ)

@@ -223,8 +223,11 @@ def up(
     tell = progress or (lambda text: None)
     folder = folder.resolve()
     _refuse_running(folder)
-    for name in ("data", "logs"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    try:
+        for name in ("data", "logs"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalStackError(f"folder {folder} cannot be used: {error.strerror}") from None
     state = _State(folder)
     state.kafka = kafka
     state.ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))

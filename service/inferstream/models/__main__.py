@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inferstream.errors import InferstreamError
+from inferstream.errors import InferstreamError, how_to_install
 from inferstream.models.families import FAMILIES
 from inferstream.models.family import DataError, Family, Report, Split
 from inferstream.models.recipes import shortfalls
@@ -197,7 +197,7 @@ def _needs_torch() -> None:
     try:
         import torch  # noqa: F401
     except ImportError:
-        raise DataError("building needs the extra `models`: pip install 'inferstream[models]'") from None
+        raise DataError(f"building needs the extra `models`: {how_to_install('models')}") from None
 
 
 def _tell(text: str) -> None:

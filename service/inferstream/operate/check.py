@@ -81,8 +81,8 @@ def _classes(settings: Settings) -> Iterator[Finding]:
             yield Finding("warn", f"classes of '{name}'", said)
         if slos_ms[0] < _LEAST_SLO_MS:
             said = (
-                f"{slos_ms[0]} ms is less than Kafka itself takes for most events and their outcomes ({_LEAST_SLO_MS} ms): "
-                "they will expire; raise slo_ms"
+                f"{slos_ms[0]} ms is less than Kafka itself takes for most events and their outcomes "
+                f"({_LEAST_SLO_MS} ms): they will expire; raise slo_ms"
             )
             yield Finding("warn", f"SLO of '{name}'", said)
 

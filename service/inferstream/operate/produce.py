@@ -102,7 +102,8 @@ async def run_produce(settings: Settings, pipeline: str | None, plan: Plan) -> i
         await sink.stop()
     await asyncio.sleep(0)  # the last ones are noted
     took = time.monotonic() - started
-    print(f"sent {tally.acknowledged} events to '{chosen.settings.input_topic}' in {took:.1f} s", file=sys.stderr)
+    events = "event" if tally.acknowledged == 1 else "events"
+    print(f"sent {tally.acknowledged} {events} to '{chosen.settings.input_topic}' in {took:.1f} s", file=sys.stderr)
     tally.check(plan.file)
     return 0
 

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from inferstream.errors import ContractMismatch
+from inferstream.errors import ContractMismatch, SettingsError
 from inferstream.needs import load_tasks, models_on_triton
 from inferstream.settings import Settings
 
@@ -11,7 +11,10 @@ _SHIPPED = Path(__file__).parents[1] / "model_repository"
 
 
 def copy_shipped(settings: Settings, folder: Path) -> int:
-    """Print what was copied; 0. Raises ContractMismatch, before anything is copied, for models that are not shipped."""
+    """Print what was copied; 0. Raises ContractMismatch, before anything is copied, for models that are not shipped.
+
+    Raises SettingsError if the folder cannot be written.
+    """
     tasks = load_tasks(settings)
     asked = {
         model: pipeline
@@ -26,6 +29,11 @@ def copy_shipped(settings: Settings, folder: Path) -> int:
         )
     ignored = shutil.ignore_patterns("__pycache__")
     for model in sorted(asked):
-        shutil.copytree(_SHIPPED / model, folder / model, dirs_exist_ok=True, ignore=ignored)
+        try:
+            shutil.copytree(_SHIPPED / model, folder / model, dirs_exist_ok=True, ignore=ignored)
+        except shutil.Error as error:  # a list of what did not go; the first says enough
+            raise SettingsError(f"{folder} cannot be written: {error.args[0][0][2]}") from None
+        except OSError as error:
+            raise SettingsError(f"{folder} cannot be written: {error.strerror}") from None
         print(f"{model}: copied to {folder / model}")
     return 0

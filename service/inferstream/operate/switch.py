@@ -116,7 +116,8 @@ class Switch:
 
     async def _undo(self, before: Mapping[str, list[str]], error: BaseException) -> None:
         """What was served before, and what was pinned. Whoever cannot be reached is named."""
-        self._tell(f"nothing is switched: {error or type(error).__name__}")
+        is_told = isinstance(error, InferstreamError)  # by the command line, as its last line
+        self._tell("nothing is switched" if is_told else f"nothing is switched: {error or type(error).__name__}")
         is_back = True
         for endpoint in self._site.endpoints:
             control = endpoint.control

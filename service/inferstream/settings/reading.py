@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import YamlConfigSettingsSource
-from yaml import MarkedYAMLError, YAMLError
+from pydantic_settings import InitSettingsSource
+from yaml import MappingNode, MarkedYAMLError, SafeLoader, ScalarNode, YAMLError
+from yaml.reader import ReaderError
 
 from inferstream.errors import SettingsError
 from inferstream.settings.listing import DELIMITER, ENV_PREFIX, MAPPINGS, table
@@ -24,6 +25,7 @@ _NEAR_PREFIX = "INFERSTREAM_"
 _NO_SETTINGS = {"INFERSTREAM_SETTINGS", "INFERSTREAM_REQUIRE", "INFERSTREAM_SHORT"}  # of the command line and the tests
 _SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
 _LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
+_read_once: dict[Path, str] = {}  # of pipes: `local up` loads its settings twice, and a pipe gives them but once
 
 
 def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -40,27 +42,82 @@ def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> 
 def _load(file: Path | None, environ: Mapping[str, str]) -> Settings:
     tree: dict[str, Any] = {}
     if file is not None:
-        if file.is_dir():
-            raise SettingsError(f"settings file {file} is a directory; name a YAML file in it")
-        if not file.is_file():
-            raise SettingsError(f"settings file {file} does not exist; `inferstream settings` shows what it may hold")
         try:
-            tree = YamlConfigSettingsSource(Settings, yaml_file=file)()
-        except (YAMLError, UnicodeDecodeError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            tree = _parsed(_text(file))
+        except (YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
             raise SettingsError(f"settings file {file} is not a YAML mapping: {_without_content(error)}") from None
+        except _Unfit as unfit:
+            raise SettingsError(f"settings file {file}{unfit}") from None
     return Settings(**_merged(tree, _from_environment(environ)))
+
+
+class _Unfit(Exception):
+    """What is wrong with a file that is YAML; follows its name."""
+
+
+class _Loader(SafeLoader):
+    """Refuses a name that stands twice: YAML forbids it, PyYAML takes the last one."""
+
+    def compose_mapping_node(self, anchor: dict[Any, Any]) -> MappingNode:
+        # As it stands in the file: what is merged into it (`<<`) may be overridden.
+        mapping = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for name, _ in mapping.value:
+            if isinstance(name, ScalarNode):
+                line = name.start_mark.line + 1
+                if before := lines.get((name.tag, name.value)):
+                    raise _Unfit(f", line {line}: '{name.value}' stands in line {before} already")
+                lines[name.tag, name.value] = line
+        return mapping
+
+
+def _text(file: Path) -> str:
+    """All of a file, or of a pipe. Raises SettingsError."""
+    try:
+        text = _read_once.get(file)
+        if text is None:
+            text = file.read_text(encoding="utf-8")
+            if not file.is_file():
+                _read_once[file] = text
+        return text
+    except IsADirectoryError:
+        raise SettingsError(f"settings file {file} is a directory; name a YAML file in it") from None
+    except (FileNotFoundError, NotADirectoryError):
+        hint = "`inferstream settings` shows what it may hold"
+        raise SettingsError(f"settings file {file} does not exist; {hint}") from None
+    except OSError as error:
+        raise SettingsError(f"settings file {file} cannot be read: {error.strerror}") from None
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The settings in it. Raises _Unfit, and what the parser raises."""
+    content = _Loader(text).get_single_data()
+    if content is None:  # nothing, or comments only
+        return {}
+    if not isinstance(content, dict):
+        found = "a list" if isinstance(content, list) else "a single value"
+        raise _Unfit(f" holds {found}; it must hold a mapping of settings, e.g. `pipelines: {{fraud: {{slo_ms: 50}}}}`")
+    if not all(isinstance(name, str) for name in content):
+        raise _Unfit(" is not a YAML mapping of settings: every name must be a text")
+    return InitSettingsSource(Settings, content)()
 
 
 def _without_content(error: Exception) -> str:
     """What a parser says, and where. What it quotes may be part of a password."""
-    if isinstance(error, AttributeError):  # of what is asked of each name as a text
-        return "every name must be a text"
+    if isinstance(error, ReaderError):
+        return f"{error.reason}, position {error.position}"
     mark = getattr(error, "problem_mark", None)
     if not isinstance(error, MarkedYAMLError) or mark is None:
+        if isinstance(error, (AttributeError, LookupError)):  # PyYAML's own way to take `!!bool 7`
+            return "a value is not what its tag says"
         is_telling = not isinstance(error, (RecursionError, UnicodeDecodeError))
-        return " ".join(str(error).split()) if is_telling else type(error).__name__
-    problem = re.sub(r"'.*'|\".*\"", "…", error.problem or "it cannot be read", flags=re.DOTALL)
+        return _unquoted(" ".join(str(error).split())) if is_telling else type(error).__name__
+    problem = _unquoted(error.problem or "it cannot be read")
     return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"'.*'|\".*\"", "…", text, flags=re.DOTALL)
 
 
 def _one_line(text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from inferstream import local
+from inferstream.local.broker import embedded
 from inferstream.local.process import identify
 from inferstream.local.stack import shipped_models
 
@@ -39,6 +40,12 @@ def test_one_that_is_another_than_is_wanted_is_refused_by_what_differs(
 ) -> None:
     with pytest.raises(local.LocalStackError, match=f"a stack with {said} runs in .*: `inferstream local down` ends"):
         local.mend(running, **{"kafka": "embedded", **wanted})  # type: ignore[arg-type]
+
+
+def test_a_broker_that_is_missing_is_installed_from_the_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inferstream.local.broker.find_spec", lambda name: None)
+    with pytest.raises(local.LocalStackError, match=r'is not installed: pip install "\.\[local\]" in the clone'):
+        embedded(tmp_path, 1)
 
 
 def test_what_is_removed_is_what_stacks_leave(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from inferstream.local.stack import running
+from inferstream.models.__main__ import _needs_torch
 from inferstream.models.evaluate import outputs
+from inferstream.models.family import DataError
+from inferstream.models.fraud.table import read
 from inferstream.settings import TritonSettings
 from inferstream.tasks.fraud import FraudTask
 from inferstream.traffic import simulate
@@ -38,6 +42,15 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], complaint: str) -> No
     assert done.returncode == 2
     assert done.stderr.startswith(complaint)
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("missing", "ask"), [("torch", _needs_torch), ("pyarrow", lambda: read(Path("x.parquet")))])
+def test_an_extra_that_is_missing_is_installed_from_the_clone(
+    monkeypatch: pytest.MonkeyPatch, missing: str, ask: Callable[[], object]
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(DataError, match=r'the extra `models`: pip install "\.\[models\]" in the clone'):
+        ask()
 
 
 def write(path: Path, drop: tuple[str, ...] = ()) -> Path:

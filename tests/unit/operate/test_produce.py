@@ -104,6 +104,13 @@ async def test_all_that_was_acknowledged_is_counted(
     assert capsys.readouterr().err.startswith("sent 2 events to 'transactions' in ")
 
 
+async def test_a_single_event_is_said_as_one(sink: Sink, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text('{"transaction_id": "a"}\n')
+    assert await run_produce(Settings(), None, plan(file)) == 0
+    assert capsys.readouterr().err.startswith("sent 1 event to 'transactions' in ")
+
+
 async def test_a_refused_event_is_named_by_its_line_and_not_counted(
     sink: Sink, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -135,6 +135,15 @@ async def test_if_it_does_not_load_at_one_endpoint_all_are_put_back() -> None:
     assert await place.served() == {"t0": ["1"], "t1": ["1"]}
 
 
+async def test_what_is_not_served_is_told_once_by_the_error() -> None:
+    told: list[str] = []
+    place = Place(("1",), model_control="none")
+    doing = await prepared(cast("Site", place), Wanted("2", False, False, 1.0), told.append)
+    with pytest.raises(ContractMismatch, match="version 2 of model 'm' is not served at t0"):
+        await doing.run()
+    assert told == ["nothing is switched"]
+
+
 async def test_if_it_fails_its_trial_all_are_put_back(trials: dict[str, InferstreamError]) -> None:
     place = Place(("1", "7"), ("1",))
     trials["t1"] = ContractMismatch("not a number")

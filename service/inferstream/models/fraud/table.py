@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from inferstream.errors import how_to_install
 from inferstream.models.family import Array, DataError, Dataset, Split, Tell
 from inferstream.models.fraud.columns import AGGREGATES, Payments, payments, unused
 from inferstream.models.fraud.simulated import feature_matrix
@@ -145,7 +146,7 @@ def read(path: Path) -> tuple[dict[str, Array], list[str]]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise DataError("reading Parquet needs the extra `models`: pip install 'inferstream[models]'") from None
+        raise DataError(f"reading Parquet needs the extra `models`: {how_to_install('models')}") from None
     try:
         file = pyarrow.parquet.ParquetDataset(path)
         others = unused(file.schema.names)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import aiohttp
 
 from inferstream import local, tasks
+from inferstream.errors import SettingsError
 from inferstream.events import codecs, headers
 from inferstream.kafka import KafkaSink, Reader
 from inferstream.needs import load_tasks, models_on_triton
@@ -47,6 +48,9 @@ def run_demo(wanted: Wanted) -> int:
     view: View = LiveView() if sys.stdout.isatty() and not wanted.as_json else PlainView()
     file = example(wanted.pipeline)
     plan = load(file, {})
+    if len(plan.pipelines) > 1:
+        known = ", ".join(sorted(plan.pipelines))  # each has an example of its name
+        raise SettingsError(f"example '{wanted.pipeline}' has several pipelines, and a demo shows one: say {known}")
     show_of(choose(plan, None).task)  # what has none is told before anything starts
     with (
         tempfile.TemporaryDirectory(prefix="inferstream-demo-") as folder,

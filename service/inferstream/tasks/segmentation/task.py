@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from inferstream.errors import how_to_install
 from inferstream.tasks.segmentation.decide import Judgement, SegmentationResult, decide
 from inferstream.tasks.segmentation.event import LABELS, SCHEMA, Format, Scene
 from inferstream.tasks.segmentation.images import is_decoder_installed, pixels
@@ -62,7 +63,7 @@ class SegmentationTask(Task):
         if not self.formats:
             raise ValueError("formats: name at least one of raw, png, jpeg")
         if set(self.formats) - {"raw"} and not is_decoder_installed():
-            raise ValueError("formats png and jpeg need the extra `images`: pip install 'inferstream[images]'")
+            raise ValueError(f"formats png and jpeg need the extra `images`: {how_to_install('images')}")
 
     def tensors(self, events: Sequence[Scene]) -> Tensors:
         """Raises Unusable for an image of another size or format, or one that cannot be read."""

@@ -106,7 +106,7 @@ def test_a_format_the_pipeline_does_not_take_is_named() -> None:
 
 def test_without_the_decoder_a_pipeline_that_wants_png_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inferstream.tasks.segmentation.task.is_decoder_installed", lambda: False)
-    with pytest.raises(SettingsError, match=r"need the extra `images`: pip install 'inferstream\[images\]'"):
+    with pytest.raises(SettingsError, match=r'need the extra `images`: pip install "\.\[images\]" in the clone'):
         load("segmentation", {"formats": ["raw", "png"]})
     load("segmentation", {"formats": ["raw"]})
 
