@@ -67,7 +67,10 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="of the traffic")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Events of a pipeline through broker, service and Triton, live; ends by itself with a summary."""
+    """Events of a pipeline through broker, service and Triton, live; ends by itself with a summary.
+
+    The example's settings count as they are: variables of the environment do not change them.
+    """
     from inferstream.operate.demo.run import Wanted, run_demo
 
     raise typer.Exit(run_demo(Wanted(pipeline, kafka, gpu, seconds, rate, seed, as_json)))
