@@ -287,3 +287,11 @@ def test_a_directory_is_called_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "expected"), [("off", "off"), ("'off'", "off"), ("auto", "auto")])
 def test_a_bare_off_is_off_though_yaml_takes_it_for_false(tmp_path: Path, text: str, expected: str) -> None:
     assert load(write(tmp_path, f"triton: {{shared_memory: {text}}}"), {}).triton.shared_memory == expected
+
+
+def test_a_misspelt_name_may_hold_dots(tmp_path: Path) -> None:
+    """Found by fuzzing."""
+    file = tmp_path / "settings.yaml"
+    file.write_text("kafka:\n  bootstrap_servers.: localhost:9092\n")
+    with pytest.raises(SettingsError, match=r"unknown setting; did you mean 'kafka\.bootstrap_servers'\?$"):
+        load(file, {})

@@ -185,11 +185,12 @@ def _explain(error: Any) -> str:
     if error["type"] != "extra_forbidden":
         return f"{where}: {_said(error)}"
     known = [row.path for row in table()]
-    pattern = _generic(error["loc"])
-    parents = pattern.split(".")[:-1]
-    siblings = sorted({k.split(".")[len(parents)] for k in known if k.split(".")[: len(parents)] == parents})
-    beside = difflib.get_close_matches(pattern.rpartition(".")[2], siblings, n=1)
-    near = [".".join([*parents, *beside])] if beside else difflib.get_close_matches(pattern, known, n=1, cutoff=0.7)
+    *parents, name = _generic(error["loc"])  # a misspelt name may hold dots itself
+    depth = len(parents)
+    siblings = sorted({p[depth] for p in (k.split(".") for k in known) if p[:depth] == parents and len(p) > depth})
+    beside = difflib.get_close_matches(name, siblings, n=1)
+    path = ".".join([*parents, name])
+    near = [".".join([*parents, *beside])] if beside else difflib.get_close_matches(path, known, n=1, cutoff=0.7)
     hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(siblings)}"
     return f"{where}: unknown setting; {hint}"
 
@@ -205,9 +206,9 @@ def _said(error: Any) -> str:
     return str(error["msg"]).removeprefix("Value error, ")
 
 
-def _generic(location: tuple[Any, ...]) -> str:
+def _generic(location: tuple[Any, ...]) -> list[str]:
     parts = [str(part) for part in location]
     for number in range(1, len(parts)):
         if tuple(parts[:number]) in MAPPINGS:
             parts[number] = "<name>"
-    return ".".join(parts)
+    return parts
