@@ -68,10 +68,15 @@ def goodput(processes: int, load: float, is_shared: bool) -> float:
     return sum(simulation.result.scored.total() for simulation in simulations) / SECONDS / capacity
 
 
-@pytest.mark.parametrize("load", [0.8, 1.2, 2.0])
-@pytest.mark.parametrize("processes", [2, 3])
-def test_who_knows_of_others_wastes_less_of_the_backend(processes: int, load: float) -> None:
-    assert goodput(processes, load, is_shared=True) > goodput(processes, load, is_shared=False) + 0.005
+@pytest.mark.parametrize(
+    ("processes", "load", "least"),
+    [(2, 0.8, 0.76), (2, 1.2, 0.82), (2, 2.0, 0.85), (3, 0.8, 0.67), (3, 1.2, 0.72), (3, 2.0, 0.74)],
+)
+def test_who_knows_of_others_wastes_less_of_the_backend(processes: int, load: float, least: float) -> None:
+    """How much less depends on what those waste who do not know: what is left is held by itself."""
+    knowing = goodput(processes, load, is_shared=True)
+    assert knowing > goodput(processes, load, is_shared=False) + 0.005
+    assert knowing > least
 
 
 def test_three_at_twice_the_load_get_what_taking_turns_leaves_them() -> None:
