@@ -4,7 +4,6 @@ import asyncio
 import json
 import shlex
 import shutil
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from loadtest.campaign import Campaign
 from loadtest.errors import ScenarioError, hint
 from loadtest.forms import Form, Wish
 from loadtest.place import Topics
+from loadtest.processes import end_cleanly_on_sigterm
 from loadtest.result import Run
 
 _BROKERS = ("embedded", "apache")
@@ -98,7 +98,7 @@ def run(
     machine = store.machine()
 
     async def work() -> tuple[list[Run], dict[str, InferstreamError], Bench]:
-        _end_cleanly_on_sigterm()
+        end_cleanly_on_sigterm()
         async with Bench(kafka, triton=triton, topics=topics, progress=_tell) as bench:
             return *await _play_all(bench, names, asked, chosen, seed), bench
 
@@ -114,13 +114,6 @@ def run(
         _tell(f"{name}: {error}")
     for error in errors.values():  # the first has its own exit code
         raise error
-
-
-def _end_cleanly_on_sigterm() -> None:
-    """As on ctrl-C: what was started is ended."""
-    working = asyncio.current_task()
-    assert working is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
 
 
 @app.command()
@@ -165,7 +158,7 @@ def bench(
     _tell(f"what is measured is kept in {out / 'results.json'} after every round of a scenario")
 
     async def work() -> dict[str, Any]:
-        _end_cleanly_on_sigterm()
+        end_cleanly_on_sigterm()
         async with Bench(broker, progress=_tell) as place:
             return await Campaign(place, asked, [command], partial(store.save, out), earlier).run()
 

@@ -29,7 +29,7 @@ from loadtest.cells import Spread
 from loadtest.contestants import Job
 from loadtest.errors import LoadTestError
 from loadtest.place import save_load
-from loadtest.processes import Child, Meter, environment
+from loadtest.processes import Child, Meter, end_cleanly_on_sigterm, environment
 from loadtest.scenario import Scenario, parse
 
 _SLO_MS = 3_600_000  # a backlog must not expire: this measures work, not deadlines
@@ -172,6 +172,7 @@ def _report(runs: dict[str, list[Figures]], as_json: bool) -> None:
 
 async def main(arguments: argparse.Namespace) -> None:
     """All runs, alternating."""
+    end_cleanly_on_sigterm()
     async with Bench(arguments.kafka, progress=_tell) as bench:
         folder = bench.place.folder / "ceiling"
         folder.mkdir(parents=True)

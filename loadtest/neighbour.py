@@ -26,7 +26,7 @@ from loadtest import topics
 from loadtest.bench import Bench
 from loadtest.errors import LoadTestError
 from loadtest.hostility import Attack, attacks
-from loadtest.processes import environment
+from loadtest.processes import end_cleanly_on_sigterm, environment
 from loadtest.result import Run
 from loadtest.scenario import Scenario, parse
 
@@ -96,6 +96,7 @@ def sending(kafka: str, topic: str, rate: float) -> Iterator[None]:
 
 async def compare(given: argparse.Namespace) -> dict[str, list[float]]:
     """Shares in time, run by run, without a hostile neighbour and with one."""
+    end_cleanly_on_sigterm()
     shares: dict[str, list[float]] = {"alone": [], "beside": []}
     async with Bench(given.kafka) as bench:
         for number in range(given.runs):

@@ -29,6 +29,13 @@ def environment(**variables: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", **variables}
 
 
+def end_cleanly_on_sigterm() -> None:
+    """For the task that calls it, as on ctrl-C: what it started is ended."""
+    working = asyncio.current_task()
+    assert working is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
+
+
 class Child:
     """A process in a group of its own. Its standard output is lines for us and for the log; its errors are logged."""
 

@@ -32,6 +32,7 @@ from inferstream.policy.sampling import TokenBucket
 from inferstream.signals import Signals
 from loadtest.bench import Bench
 from loadtest.contestants import WEB_PORT
+from loadtest.processes import end_cleanly_on_sigterm
 from loadtest.scenario import Scenario, parse
 from loadtest.traces import State, collector
 
@@ -90,6 +91,7 @@ class Slices:
 
 async def compare(given: argparse.Namespace) -> dict[str, list[float]]:
     """CPU microseconds per event of the service, with traces and without, run by run."""
+    end_cleanly_on_sigterm()
     took: dict[str, list[float]] = {"off": [], "on": []}
     with (
         tempfile.TemporaryDirectory(prefix="inferstream-tracing-") as folder,

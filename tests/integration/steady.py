@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import msgspec
 from tests.integration.conftest import PARTITIONS, Bench
@@ -19,6 +20,8 @@ from inferstream.traffic import stream
 _PATIENCE_SECONDS = 30.0
 _TICK_SECONDS = 0.005
 _STALL_SECONDS = 0.03
+_CALM = 0.05
+_WINDOWS = 10
 
 
 class Load:
@@ -29,7 +32,8 @@ class Load:
         self._change = change
         self._rate = rate
         self._is_over = False
-        self._stalled_seconds = self._seconds = 0.0
+        self._seconds = 0.0
+        self.stalled_seconds = 0.0
         self.sent = 0
 
     @property
@@ -38,7 +42,7 @@ class Load:
 
         Where it does, the machine is not there for the service either; what the service keeps in time is less by this.
         """
-        return self._stalled_seconds / max(self._seconds, 1e-9)
+        return self.stalled_seconds / max(self._seconds, 1e-9)
 
     async def run(self) -> None:
         """Send until told to stop; everything is acknowledged then."""
@@ -58,7 +62,7 @@ class Load:
             await asyncio.sleep(_TICK_SECONDS)
             woke = time.monotonic()
             if woke - before > _STALL_SECONDS:
-                self._stalled_seconds += woke - before
+                self.stalled_seconds += woke - before
         self._seconds = woke - began
         await sink.flush()
         await sink.stop()
@@ -94,6 +98,28 @@ async def counts(service: ServiceProcess) -> Counts:
     return Counts(await service.metrics())
 
 
+class Window(NamedTuple):
+    """Some seconds: what the service counted in them, and the share of them in which the machine was not there."""
+
+    before: Counts
+    after: Counts
+    stalled: float = 0.0
+
+    def total(self, name: str, **labels: str) -> float:
+        """How much a family's cells with these labels grew."""
+        return self.after.total(name, **labels) - self.before.total(name, **labels)
+
+
+async def calm_window(service: ServiceProcess, load: Load, seconds: float) -> Window:
+    """The first window in which the machine was there for the service; the calmest of several where none was."""
+    windows: list[Window] = []
+    while len(windows) < _WINDOWS and not (windows and windows[-1].stalled < _CALM):
+        before, stalled_seconds = await counts(service), load.stalled_seconds
+        await asyncio.sleep(seconds)
+        windows.append(Window(before, await counts(service), (load.stalled_seconds - stalled_seconds) / seconds))
+    return min(windows, key=lambda window: window.stalled)
+
+
 def _opened(seed: int) -> Iterator[Transaction]:
     """The traffic, with what it takes to begin done."""
     transactions = (transaction for transaction, _ in stream(seed=seed))
@@ -121,10 +147,7 @@ async def until_scored(service: ServiceProcess, rate: float) -> float:
         while True:
             before = await counts(service)
             await asyncio.sleep(0.4)
-            after = await counts(service)
-            scored, all_ = (
-                after.total("outcomes_total", **labels) - before.total("outcomes_total", **labels)
-                for labels in ({"outcome": "scored"}, {})
-            )
-            if all_ > rate / 10 and scored > 0.6 * all_:
+            window = Window(before, await counts(service))
+            answered = window.total("outcomes_total")
+            if answered > rate / 10 and window.total("outcomes_total", outcome="scored") > 0.6 * answered:
                 return time.monotonic() - began

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 from tests.integration.conftest import Bench
 from tests.integration.hostile import GARBAGE, SCORE, ModelServer, healthy, in_turn, refusing, silent
-from tests.integration.steady import counts, under_load, until_scored
+from tests.integration.steady import calm_window, counts, under_load, until_scored
 
 from inferstream import local
 from inferstream.errors import ModelError
@@ -135,18 +135,13 @@ async def test_a_model_that_takes_ten_times_as_long_is_still_used(bench: Bench) 
                 await until_scored(service, RATE)
                 server.behaviour = healthy(0.05)
                 await asyncio.sleep(0.5)
-                before = await counts(service)
-                await asyncio.sleep(TROUBLE_SECONDS)
-                after = await counts(service)
+                window = await calm_window(service, load, TROUBLE_SECONDS)
             report = await bench.audit(load.sent)
             in_time = (await counts(service)).in_time
     assert report.problems == {}
     assert in_time >= IN_TIME - load.stalled
-    scored, answered = (
-        after.total("outcomes_total", **labels) - before.total("outcomes_total", **labels)
-        for labels in ({"outcome": "scored"}, {})
-    )
-    assert scored > (0.8 - load.stalled) * answered
+    scored = window.total("outcomes_total", outcome="scored")
+    assert scored > (0.8 - window.stalled) * window.total("outcomes_total")
 
 
 MARKED_AMOUNT = 900_000.0
