@@ -61,7 +61,6 @@ class Batching:
         signals.busy.cell(pipeline, "expected").read = lambda: batcher.busy[0]
         signals.busy.cell(pipeline, "actual").read = lambda: batcher.busy[1]
         signals.kept.cell(pipeline, "emit").read = lambda: reserve.emit
-        signals.kept.cell(pipeline, "emit_scored").read = lambda: reserve.emit_scored
         signals.kept.cell(pipeline, "fallback").read = lambda: reserve.fallback
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -107,7 +106,7 @@ class Batching:
         ask_again = float("inf") if self._canary is None else self._ask_canary(self._canary, now)
         for number, model in enumerate(self._models):
             self._batcher.set_up(number, model.is_ready, model.instances, model.max_batch_size, model.is_shared)
-        self._batcher.keep(self._reserve.emit, self._reserve.fallback, self._reserve.emit_scored)
+        self._batcher.keep(self._reserve.emit, self._reserve.fallback)
         while True:
             plan = self._batcher.next(now)
             if plan.missed:

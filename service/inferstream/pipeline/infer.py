@@ -222,7 +222,7 @@ class Infer:
 
     def _timeout(self, deadline: float, now: float) -> float:
         """Of a call: what is left, less what the rest of the chain and the outcome need."""
-        return min(_LONGEST_CALL, deadline - self._reserve.emit_scored - self._reserve.fallback - now)
+        return min(_LONGEST_CALL, deadline - self._reserve.emit - self._reserve.fallback - now)
 
     async def bisect(self, refused: Sequence[Event], model: Model, deadline: float) -> list[Missed]:
         """The model refused the batch: find the events at fault by halving, so that they cost only themselves.

@@ -106,7 +106,7 @@ class Batcher(Generic[E]):
         self._under_way: dict[int, deque[E]] = {}  # by call: those that may leave it, by deadline
         self._numbers = 0
         self._probed_at = self._sent_at = float("-inf")
-        self._reserve = self._reserve_scored = 0.01
+        self._reserve = 0.01
         self._fallback = 0.002
 
     def __len__(self) -> int:
@@ -141,13 +141,9 @@ class Batcher(Generic[E]):
         clears_in = self._waiting / full * self._latency.estimate(self._max_rows)
         return clears_in < harmless and now - self._sent_at < harmless
 
-    def keep(self, reserve: float, fallback: float, reserve_scored: float | None = None) -> None:
-        """Seconds kept of every budget: for an outcome to be acknowledged, and for the chain to answer a batch.
-
-        `reserve_scored` is what is kept for the acknowledgement of the model's answers, the same if it is not given.
-        """
+    def keep(self, reserve: float, fallback: float) -> None:
+        """Seconds kept of every budget: for an outcome to be acknowledged, and for the chain to answer a batch."""
         self._reserve, self._fallback = reserve, fallback
-        self._reserve_scored = reserve if reserve_scored is None else reserve_scored
 
     def set_up(
         self, endpoint: int, is_up: bool, instances: int | None = None, max_rows: int = 0, is_shared: bool = False
@@ -241,7 +237,7 @@ class Batcher(Generic[E]):
     def _let_go(self, now: float) -> list[E]:
         """Take out what is under way and must be answered without the model now, for its answer to be in time."""
         gone: list[E] = []
-        by = now + self._reserve_scored + self._fallback
+        by = now + self._reserve + self._fallback
         for events in self._under_way.values():
             while events and events[0].deadline <= by:
                 gone.append(events.popleft())
@@ -249,7 +245,7 @@ class Batcher(Generic[E]):
 
     def _lets_go_at(self) -> float:
         heads = [events[0].deadline for events in self._under_way.values() if events]
-        return min(heads, default=math.inf) - self._reserve_scored - self._fallback
+        return min(heads, default=math.inf) - self._reserve - self._fallback
 
     def _overdue(self, now: float, is_hopeful: bool) -> list[E]:
         """Take out what the fallback must have now.
@@ -297,7 +293,7 @@ class Batcher(Generic[E]):
 
     def _after(self) -> float:
         """What must be left when the backend has computed: for the way back, the fallback if it fails, the outcome."""
-        return self._limits.overhead / 2 + self._fallback + self._reserve_scored
+        return self._limits.overhead / 2 + self._fallback + self._reserve
 
     def _tightest(self) -> float:
         """The shortest SLO of what waits."""

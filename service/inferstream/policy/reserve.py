@@ -8,7 +8,6 @@ _LEAST, _MOST = 0.002, 1.0
 _LEAST_FALLBACK = 0.0005
 _SLOW = 0.8  # of the most that is kept else: if half of the acknowledgements take longer, the broker is slow
 _MOST_IF_SLOW = 0.8  # of the tightest SLO
-_MOST_OF_MODEL = 1 / 4  # of the tightest SLO
 
 
 class RecentQuantile:
@@ -39,15 +38,14 @@ class Reserve:
 
     Few events are answered at the last moment, so their tail need not be kept of everybody's time: with the p99 a
     broker's hiccup cost the model a tenth of its capacity (measured). Both stay within what the tightest class can
-    spare, half of it and a tenth. Of the model's time no more than a quarter is kept for the acknowledgement: a short
-    SLO on a broker with a long tail would leave the model nothing, and most of its answers still come in time
-    (measured at 20 ms). Only where the broker is so slow that half is hardly enough for most outcomes, four fifths
-    may be kept: then the chain answers nearly all, but in time. `fixed` overrules what is kept for the acknowledgement.
+    spare, half of it and a tenth. Only where the broker is so slow that half is hardly enough for most outcomes, four
+    fifths may be kept: then the chain answers nearly all, but in time. To keep a quarter of the SLO at most where the
+    model answers scored no more at 20 ms, and cost a point in time at 50 ms while versions were switched (measured).
+    `fixed` overrules what is kept for the acknowledgement.
     """
 
     def __init__(self, tightest_slo: float, fixed: float | None = None) -> None:
         self._most, self._most_fallback = min(_MOST, tightest_slo / 2), tightest_slo / 10
-        self._most_of_model = min(_MOST, _MOST_OF_MODEL * tightest_slo)
         self._most_if_slow = _MOST_IF_SLOW * tightest_slo
         self._fixed = fixed
         self._emit = RecentQuantile(0.97, min(0.01, self._most))
@@ -55,19 +53,11 @@ class Reserve:
 
     @property
     def emit(self) -> float:
-        """Seconds to keep for the acknowledgement, when the chain answers."""
-        return self._within(self._most)
-
-    @property
-    def emit_scored(self) -> float:
-        """Seconds to keep for the acknowledgement, when the model answers."""
-        return self._within(self._most_of_model)
-
-    def _within(self, most: float) -> float:
+        """Seconds to keep for the acknowledgement."""
         if self._fixed is not None:
             return self._fixed
         is_slow = self._emit.at(0.5) > _SLOW * self._most
-        return min(max(self._emit.value, _LEAST), self._most_if_slow if is_slow else most)
+        return min(max(self._emit.value, _LEAST), self._most_if_slow if is_slow else self._most)
 
     @property
     def fallback(self) -> float:

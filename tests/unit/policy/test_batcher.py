@@ -251,24 +251,6 @@ def test_a_larger_reserve_hands_out_earlier() -> None:
     assert numbers(waiting.next(0.019).missed) == [0]
 
 
-def test_less_may_be_kept_of_the_models_time_than_of_the_chains() -> None:
-    """A call may be planned into what the chain would need, but what still waits then is the chain's."""
-    waiting = batcher()
-    due = 0.002 + 1.3 * (ALPHA + BETA)
-    waiting.add(items(1, 0.01 + due + 1e-6))
-    assert sent(waiting.next(0.0)).events
-    strict = batcher()
-    strict.keep(0.02, 0.002)
-    strict.add(items(1, 0.01 + due + 1e-6))
-    assert len(strict.next(0.0).missed) == 1
-    split = batcher()
-    split.keep(0.02, 0.002, 0.005)
-    split.add(items(1, 0.022 + 1e-6))
-    assert sent(split.next(0.0)).events
-    split.add(items(1, 0.022 + 0.002, first=1))
-    assert numbers(split.next(0.003).missed) == [1]
-
-
 def test_an_endpoint_that_is_down_gets_no_call() -> None:
     """The other one does; if all are down events wait for some of their time, and it is asked again soon."""
     waiting = batcher(instances=(1, 1))

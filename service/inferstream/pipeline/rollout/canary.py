@@ -62,7 +62,7 @@ class Canary:
         """As `Batcher.next`; what is missed is the model's."""
         for number, model in enumerate(self.models):
             self._batcher.set_up(number, model.is_ready, model.instances, model.max_batch_size)
-        self._batcher.keep(reserve.emit, reserve.fallback, reserve.emit_scored)
+        self._batcher.keep(reserve.emit, reserve.fallback)
         if not any(model.is_ready for model in self.models):  # the model is up, and has not long to wait
             return Plan(None, self._batcher.give_up(), None)
         plan = self._batcher.next(now)
