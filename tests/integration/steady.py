@@ -20,8 +20,6 @@ from inferstream.traffic import stream
 _PATIENCE_SECONDS = 30.0
 _TICK_SECONDS = 0.005
 _STALL_SECONDS = 0.03
-_CALM = 0.05
-_WINDOWS = 10
 
 
 class Load:
@@ -110,14 +108,11 @@ class Window(NamedTuple):
         return self.after.total(name, **labels) - self.before.total(name, **labels)
 
 
-async def calm_window(service: ServiceProcess, load: Load, seconds: float) -> Window:
-    """The first window in which the machine was there for the service; the calmest of several where none was."""
-    windows: list[Window] = []
-    while len(windows) < _WINDOWS and not (windows and windows[-1].stalled < _CALM):
-        before, stalled_seconds = await counts(service), load.stalled_seconds
-        await asyncio.sleep(seconds)
-        windows.append(Window(before, await counts(service), (load.stalled_seconds - stalled_seconds) / seconds))
-    return min(windows, key=lambda window: window.stalled)
+async def watched(service: ServiceProcess, load: Load, seconds: float) -> Window:
+    """The next seconds."""
+    before, stalled_seconds = await counts(service), load.stalled_seconds
+    await asyncio.sleep(seconds)
+    return Window(before, await counts(service), (load.stalled_seconds - stalled_seconds) / seconds)
 
 
 def _opened(seed: int) -> Iterator[Transaction]:
