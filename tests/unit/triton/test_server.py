@@ -4,6 +4,7 @@ The server is gRPC's own in this process; tests/integration/test_triton_security
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ class Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mi
         self.callers: list[str] = []
         self.headers: list[dict[str, Any]] = []
         self.left: list[float | None] = []
+        self.slow_answers = 0
         self.key: tuple[str, str] | None = None
         self.restricted: set[str] = set()
 
@@ -67,6 +69,7 @@ class Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mi
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._enter("inference", context)
         await asyncio.sleep(SLOW_SECONDS)
+        self.slow_answers += 1
         return service_pb2.ModelInferResponse(model_name="slow")
 
     async def ModelStreamInfer(self, requests: Any, context: Any) -> Any:  # noqa: N802
@@ -148,19 +151,34 @@ async def overdue(made: TritonServer, timeout: float) -> str:
     return str(error.code().name)
 
 
-async def test_a_call_ends_with_its_time_and_the_server_is_told_how_long_it_has() -> None:
+async def test_a_call_ends_with_its_time_and_is_not_cancelled_at_the_server_at_once() -> None:
+    """An old Triton can die of that. It hears in advance that it may take a little longer."""
     service = Service()
     async with serving(service) as url, connected(url) as made:
         assert await overdue(made, 0.3) == "DEADLINE_EXCEEDED"
-    (left,) = service.left
-    assert left is not None
+        gc.collect()
+        given_up = asyncio.create_task(made.ask("ModelInfer", service_pb2.ModelInferRequest(), 5))
+        await asyncio.sleep(0.1)
+        given_up.cancel()
+        await asyncio.sleep(SLOW_SECONDS + 0.5)
+        assert service.slow_answers == 2
     # Both ends of gRPC count in whole milliseconds and round up.
-    assert 0 < left <= 0.302
+    assert 0.3 < (service.left[0] or 0) <= 1.302
+
+
+async def test_a_call_that_was_given_up_does_not_go_on_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_LEFT_SECONDS", 0.1)
+    service = Service()
+    async with serving(service) as url, connected(url) as made:
+        assert await overdue(made, 0.1) == "DEADLINE_EXCEEDED"
+        await asyncio.sleep(SLOW_SECONDS + 0.5)
+    assert service.slow_answers == 0
 
 
 async def test_a_call_ends_with_its_time_though_grpcs_own_timer_does_not_fire() -> None:
+    slow = asyncio.ensure_future(asyncio.sleep(SLOW_SECONDS))
     async with connected(f"{HOST}:1") as made:
-        made.stub = SimpleNamespace(ModelInfer=lambda message, timeout, metadata: asyncio.sleep(SLOW_SECONDS))
+        made.stub = SimpleNamespace(ModelInfer=lambda message, timeout, metadata: slow)
         assert await overdue(made, 0.05) == "DEADLINE_EXCEEDED"
 
 
