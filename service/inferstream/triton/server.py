@@ -21,7 +21,7 @@ log = structlog.get_logger()
 _ASK_TIMEOUT = 5.0
 _LOOK_SECONDS = 1.0  # between two looks at the files
 _TRY_SECONDS = 2.0  # a connection with new files that takes longer is none
-_LEFT_SECONDS = 1.0  # for which a call that is given up may go on, and be answered to nobody
+_LEFT_SECONDS = 1.0  # beyond its time a call that nobody waits for may go on, and be answered to nobody
 _LONGEST_CALL_SECONDS = 86_400.0  # each has a timeout of its own, and an SLO is a day at most
 
 
