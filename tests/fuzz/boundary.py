@@ -57,9 +57,8 @@ class Boundary:
     def __init__(self, task: Task, refuses_cards: bool = False) -> None:
         self.task = task
         late, known = frozenset({"late"}), codecs.installed()
-        decoding = Decoding(
-            task.event_type, task.schema, codecs.MSGPACK, known, "dead_letter", 65_536, late, refuses_cards
-        )
+        accepted = (task.event_type, task.schema, codecs.MSGPACK, known, "dead_letter", 65_536)
+        decoding = Decoding(*accepted, late, refuses_cards, task.event_id)
         deadlines = Deadlines({"default": 50, "late": 50, "gold": 20})
         self._decode = Decode("p", decoding, deadlines, _Clock(), Signals())
         self._outcomes, self._letters = OutcomeWriter(_ROUTE, task, codecs.MSGPACK), LetterWriter(_ROUTE)

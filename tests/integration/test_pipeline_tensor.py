@@ -60,9 +60,9 @@ async def test_the_shipped_student_answers_by_its_tensors(stack: local.Stack, tm
         assert outcome["answered_by"] == {"kind": "model", "name": "fraud_student", "version": "1"}
         assert outcome["result"]["probability"] == [pytest.approx(probability, abs=1e-5)]
     said = details(found)
-    assert said["short"] == "tensor 'features' (FP32) has shape [40], wanted is [41]"
-    assert said["text"] == "tensor 'features' (FP32) must hold nothing but numbers"
-    assert said["absent"] == "tensor 'features' is missing"
+    assert said["short"] == "Expected `array` of length >= 41 - at `$.tensors.features`"
+    assert said["text"] == "Expected `float`, got `str` - at `$.tensors.features[0]`"
+    assert said["absent"] == "Object missing required field `features` - at `$.tensors`"
     assert "not finite" in said["hollow"]
     assert said["cut"] == "tensor 'features' (FP32) has 4 bytes; FP32 of shape [41] has 164"
     assert len(said) == 9  # two bare ones of ours, two that `produce` broke
@@ -142,4 +142,4 @@ async def test_a_model_of_ones_own_with_strings_and_an_open_size(own_stack: loca
         assert result["upper"] == ["é", "B"]  # of bytes, `upper` knows ASCII only
         assert result["sums"]["shape"] == [2]
         assert np.frombuffer(result["sums"]["data"], "<i8").tolist() == [rows * rows, rows]
-    assert details(found) == {"odd": "tensor 'words' (BYTES) has shape [1], wanted is [2]"}
+    assert details(found) == {"odd": "Expected `array` of length >= 2 - at `$.tensors.words`"}

@@ -45,6 +45,8 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     cause: Cause
     stage: str
     detail: str = ""
+    event_id: str | None = None
+    """What people call the event, where it has no payload that says so."""
 
 
 class Provenance(msgspec.Struct, frozen=True, gc=False):

@@ -7,7 +7,7 @@ left where it would hold the event loop for too long.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -47,11 +47,43 @@ class Decoding(msgspec.Struct, frozen=True):
     scored_late: frozenset[str] = frozenset()
     """SLO classes whose events are scored although their deadline has passed."""
     refuse_card_numbers: bool = False
+    event_id: str | None = None
+    """Field of the event that identifies it to people."""
 
 
-def _decoder(decoding: Decoding, codec: Codec) -> Callable[[bytes], Any]:
+class _Parser(NamedTuple):
+    """Of one codec."""
+
+    event: Callable[[bytes], Any]
+    event_id: Callable[[bytes], str | None]
+    """Of bytes that are no event of the type: its name all the same, so that its producer finds what became of it."""
+
+
+def _parser(decoding: Decoding, codec: Codec) -> _Parser:
     decode = codec.decoder(decoding.event_type)
-    return openness.bounded(decode) if openness.is_open(decoding.event_type) else decode
+    if openness.is_open(decoding.event_type):
+        decode = openness.bounded(decode)
+    return _Parser(decode, _parser_of_id(decoding, codec))
+
+
+def _parser_of_id(decoding: Decoding, codec: Codec) -> Callable[[bytes], str | None]:
+    """It looks at that one field and passes over all others."""
+    of = decoding.event_type
+    fields = msgspec.structs.fields(of) if isinstance(of, type) and issubclass(of, msgspec.Struct) else ()
+    field = next((field for field in fields if field.name == decoding.event_id), None)
+    if field is None:
+        return lambda value: None
+    named = msgspec.defstruct("Named", [("event_id", field.type)], rename={"event_id": field.encode_name})
+    decode = codec.decoder(named)
+
+    def read(value: bytes) -> str | None:
+        try:
+            event_id = decode(value).event_id
+        except Exception:  # it may be what is wrong with the event
+            return None
+        return None if event_id is None else str(event_id)
+
+    return read
 
 
 class Decode:
@@ -63,9 +95,9 @@ class Decode:
         self._deadlines = deadlines
         self._clock = clock
         self._signals = signals
-        self._decode = _decoder(decoding, decoding.codec)
+        self._parser = _parser(decoding, decoding.codec)
         self._by_content_type = {
-            codec.content_type.encode(): _decoder(decoding, codec) for codec in decoding.codecs.values()
+            codec.content_type.encode(): _parser(decoding, codec) for codec in decoding.codecs.values()
         }
         self._cards = CardNumbers(decoding.event_type) if decoding.refuse_card_numbers else None
         self._difference = 0.0
@@ -80,7 +112,7 @@ class Decode:
         """
         now, now_ms = self._clock.monotonic(), self._clock.unix_ms()
         to_monotonic = self._to_monotonic(now - now_ms / 1000)
-        default_ms, decode = self._deadlines.default_ms, self._decode
+        default_ms, parser = self._deadlines.default_ms, self._parser
         default_lane = (records.partition, records.epoch, DEFAULT_CLASS)
         longest, is_searched = self._decoding.max_event_bytes, self._cards is not None
         events: list[Event] = []
@@ -114,7 +146,7 @@ class Decode:
             elif deadline_ms <= now_ms and slo_class not in self._decoding.scored_late:
                 event.verdict = _EXPIRED
             elif read is headers.NONE:
-                self._parse(event, value, decode)
+                self._parse(event, value, parser)
             else:
                 self._parse_as_described(event, value, read)
             if read is not headers.NONE or is_searched or event.verdict is not None:
@@ -180,7 +212,7 @@ class Decode:
         if read.schema is not None and expected is not None and read.schema != expected.encode():
             event.verdict = _dead(Cause.UNKNOWN_SCHEMA, f"header `schema` does not name {expected}")
             return
-        decode = self._decode
+        parser = self._parser
         if read.content_type is not None:
             content_type = read.content_type[:_LONGEST_TYPE].partition(b";")[0].strip().lower()
             known = self._by_content_type.get(content_type)
@@ -188,14 +220,15 @@ class Decode:
                 names = ", ".join(sorted(c.content_type for c in self._decoding.codecs.values()))
                 event.verdict = _dead(Cause.UNKNOWN_CODEC, f"header `content-type` is none of: {names}")
                 return
-            decode = known
-        self._parse(event, value, decode)
+            parser = known
+        self._parse(event, value, parser)
 
-    def _parse(self, event: Event, value: bytes, decode: Callable[[bytes], Any]) -> None:
+    def _parse(self, event: Event, value: bytes, parser: _Parser) -> None:
         try:
-            event.payload = decode(value)
+            event.payload = parser.event(value)
         except msgspec.ValidationError as error:
-            event.verdict = _dead(Cause.INVALID, detail.of_decoder(error))
+            event_id = parser.event_id(value)
+            event.verdict = Verdict(Status.DEAD_LETTERED, Cause.INVALID, "decode", detail.of_decoder(error), event_id)
             return
         except openness.TooMuch:
             event.verdict = _dead(Cause.OVERSIZE, f"more than {openness.MOST} lists and maps in one event")

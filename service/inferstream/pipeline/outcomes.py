@@ -140,7 +140,7 @@ class OutcomeWriter:
             event.slo_class,
             now <= event.deadline,
             Times(event.fetch_us, 0, 0, max(0, int((now - event.taken_at) * _MICRO))),
-            _ce_id(record.headers) if event.payload is None else _short(self._event_id(event.payload)),
+            self._name(event, verdict),
             cause=verdict.cause,
             detail=verdict.detail or None,
         )
@@ -150,6 +150,11 @@ class OutcomeWriter:
             inherited = trace_context.replaced(inherited, event.trace.context)
         out = _inheriting(OutRecord(record.key, self._encode(outcome), own, now_ms), inherited)
         return _within(limit, out) or _bare(out)
+
+    def _name(self, event: Event, verdict: Verdict) -> str | None:
+        if event.payload is not None:
+            return _short(self._event_id(event.payload))
+        return _ce_id(event.record.headers) if verdict.event_id is None else _short(verdict.event_id)
 
 
 class LetterWriter:

@@ -47,6 +47,8 @@ class CardNumbers:
             why = f"{place} holds what looks like a card number: send a token of the card instead"
             event.verdict = Verdict(Status.DEAD_LETTERED, Cause.CARD_NUMBER, "decode", why)
             event.payload = None
+        elif where:  # it may be what holds it
+            event.verdict = msgspec.structs.replace(verdict, event_id=None)
 
     def _where(self, value: bytes) -> str | None:
         """The field that holds one, in words; None if there is none."""

@@ -331,4 +331,5 @@ def _decoding(task: Task, settings: PipelineSettings) -> Decoding:
         settings.max_event_bytes,
         frozenset(name for name, c in settings.classes.items() if c.on_miss == "score_late"),
         settings.refuse_card_numbers,
+        task.event_id,
     )

@@ -8,12 +8,17 @@ import msgspec
 import pytest
 
 from inferstream.events import openness
+from inferstream.tasks import load
 from inferstream.tasks.classification import Image
 from inferstream.tasks.fraud import Transaction
 from inferstream.tasks.generation import Prompt
 from inferstream.tasks.segmentation import Scene
 from inferstream.tasks.sensor import Window
 from inferstream.tasks.tensor import TensorEvent
+
+OUTPUTS = {"score": {"datatype": "FP32", "shape": [1]}}
+MATRIX = load("tensor", {"inputs": {"x": {"datatype": "FP32", "shape": [2, 3]}}, "outputs": OUTPUTS}).event_type
+ANY_LENGTH = load("tensor", {"inputs": {"x": {"datatype": "FP32", "shape": [-1, 3]}}, "outputs": OUTPUTS}).event_type
 
 
 class Tree(msgspec.Struct):
@@ -22,14 +27,23 @@ class Tree(msgspec.Struct):
     inner: "list[Tree]" = []
 
 
-@pytest.mark.parametrize("event_type", [Transaction, Window, Image, Scene, Prompt, list[float], int])
+@pytest.mark.parametrize("event_type", [Transaction, Window, Image, Scene, Prompt, MATRIX, list[float], int])
 def test_types_that_say_how_much_they_hold_cost_no_look(event_type: Any) -> None:
     assert not openness.is_open(event_type)
 
 
 @pytest.mark.parametrize(
     "event_type",
-    [TensorEvent, Tree, dict, Any, list[list[float]], dict[str, list[int]], Annotated[list[Any], msgspec.Meta()]],
+    [
+        TensorEvent,
+        ANY_LENGTH,
+        Tree,
+        dict,
+        Any,
+        list[list[float]],
+        dict[str, list[int]],
+        Annotated[list[Any], msgspec.Meta()],
+    ],
 )
 def test_types_that_do_not_are_open(event_type: Any) -> None:
     assert openness.is_open(event_type)

@@ -72,7 +72,7 @@ async def test_order_is_kept_when_a_later_batch_is_faster() -> None:
         (b"\x91" * 5_000, [], "invalid"),
         (b"\x82\xa2id\xa1a\xa1x" + b"\x91" * 5_000, [], "malformed"),
         (encode({"id": "a", "values": "no"}), [], "invalid"),
-        (encode({"id": "secret-name", "values": ["secret-value"]}), [], "invalid"),
+        (encode({"id": "a", "values": ["secret-value"], "secret-name": "secret"}), [], "invalid"),
         (encode({"values": [1.0, 2.0, 3.0]}), [], "invalid"),
         (encode(None), [], "invalid"),
         (encode({"id": "a", "values": [float("nan"), 2.0, 3.0]}), [], "unusable_features"),
@@ -104,6 +104,30 @@ async def test_poison_is_dead_lettered_and_the_stream_goes_on(
     assert all(given[name] == header for name, header in headers)
     assert "secret" not in str(outcome)
     assert "secret" not in str({k: v for k, v in given.items() if k.startswith("dlq")})
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (encode({"id": "a", "values": ["no"]}), "a"),
+        (b'{"values": 1, "id": "b", "x": {"id": "c"}}', "b"),
+        (encode({"id": "a" * 1_000, "values": 1}), None),
+        (encode({"id": ["a"], "values": [1.0]}), None),
+        (encode({"values": [1.0]}), None),
+        (encode(["id", "a"]), None),
+        (encode({"id": "a", "values": [1.0]})[:-1], None),
+    ],
+)
+async def test_an_event_that_is_not_as_its_type_says_is_found_by_its_name(value: bytes, name: str | None) -> None:
+    """Its producer looks for it by that. Where it has none that can be read, CloudEvents' is as good."""
+    kind = ("content-type", b"application/json" if value[:1] == b"{" else b"application/msgpack")
+    world = World()
+    world.write(value, 0, kind)
+    world.write(value, 0, kind, ("ce_id", b"from the cloud"))
+    async with running(world.pipeline()):
+        await world.until(lambda: world.committed() == 2)
+    assert [o["outcome"] for o in world.outcomes()] == ["dead_lettered"] * 2
+    assert [o.get("event_id") for o in world.outcomes()] == [name, name or "from the cloud"]
 
 
 async def test_json_by_header() -> None:

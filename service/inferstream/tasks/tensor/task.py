@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 import msgspec
 import numpy as np
 
-from inferstream.tasks.task import DTYPES, Task, Tensors, TensorSpec, Unusable
+from inferstream.tasks.task import DTYPES, Task, Tensors, TensorSpec
 from inferstream.tasks.tensor.arrays import to_array, to_lists, to_raw
-from inferstream.tasks.tensor.event import SCHEMA, Raw, TensorEvent
+from inferstream.tasks.tensor.event import SCHEMA, Raw, TensorEvent, event_of
 
 _FEW = 256  # elements of a row; lists of more take their time
 
@@ -45,6 +45,11 @@ class TensorOptions:
     def __post_init__(self) -> None:
         if not self.inputs or not self.outputs:
             raise ValueError("inputs and outputs: name at least one tensor of the model in each")
+        by_field: dict[str, tuple[str, tuple[int, ...]]] = {}
+        for name, given in self.inputs.items():
+            field, form = given.field or name, (given.datatype, given.shape)
+            if by_field.setdefault(field, form) != form:
+                raise ValueError(f"inputs: tensors that take the same field '{field}' need one datatype and shape")
 
 
 class TensorTask(Task):
@@ -61,23 +66,19 @@ class TensorTask(Task):
     def __init__(self, options: TensorOptions) -> None:
         self._fields = {name: given.field or name for name, given in options.inputs.items()}
         self._are_raw = options.result_as == "raw"
-        # Other tasks know their tensors as a class; this one by its options.
+        # Other tasks know their tensors and events as a class; this one by its options.
         vars(self)["inputs"] = tuple(TensorSpec(n, d.datatype, d.shape) for n, d in options.inputs.items())
         vars(self)["outputs"] = tuple(TensorSpec(n, d.datatype, d.shape) for n, d in options.outputs.items())
+        vars(self)["event_type"] = event_of({self._fields[spec.name]: spec for spec in self.inputs})
         declared = (*options.inputs.values(), *options.outputs.values())
         vars(self)["off_loop"] = any(-1 in d.shape or math.prod(d.shape) > _FEW for d in declared)
 
     def tensors(self, events: Sequence[TensorEvent]) -> Tensors:
         """Raises Unusable for an event whose tensors are not as declared; for several of different shapes, too."""
         return {
-            spec.name: np.stack([to_array(spec, self._given(spec, event)) for event in events]) for spec in self.inputs
+            spec.name: np.stack([to_array(spec, event.tensors[self._fields[spec.name]]) for event in events])
+            for spec in self.inputs
         }
-
-    def _given(self, spec: TensorSpec, event: TensorEvent) -> list[Any] | Raw:
-        field = self._fields[spec.name]
-        if field not in event.tensors:
-            raise Unusable(f"tensor '{field}' is missing")
-        return event.tensors[field]
 
     def decide(
         self, events: Sequence[TensorEvent], tensors: Tensors, outputs: Tensors

@@ -29,10 +29,10 @@ def task(inputs: Any = None, outputs: Any = None, **options: Any) -> Any:
     return load("tensor", {"inputs": inputs or ALL, "outputs": outputs or OUTPUTS, **options})
 
 
-def event(**tensors: Any) -> TensorEvent:
+def event(of: Any = None, **tensors: Any) -> TensorEvent:
     """As it comes from the wire, in msgpack."""
     given = {"id": "x", "timestamp_ms": 1, "tensors": {**GOOD, **tensors}}
-    found: TensorEvent = codecs.MSGPACK.decoder(TensorEvent)(msgspec.msgpack.encode(given))
+    found: TensorEvent = codecs.MSGPACK.decoder((of or task()).event_type)(msgspec.msgpack.encode(given))
     return found
 
 
@@ -57,36 +57,64 @@ def test_raw_elements_are_the_same_as_lists() -> None:
 
 def test_from_json_raw_elements_are_base64() -> None:
     line = b'{"id": "x", "timestamp_ms": 1, "tensors": {"count": {"data": "AP8H", "shape": [3]}}}'
-    given = codecs.JSON.decoder(TensorEvent)(line)
     of = task({"count": ALL["count"]})
+    given = codecs.JSON.decoder(of.event_type)(line)
     assert of.tensors([given])["count"].tolist() == [[0, 255, 7]]
 
 
 def test_a_tensor_may_have_another_name_in_events() -> None:
     of = task({"count": {**ALL["count"], "field": "counted"}})
-    assert of.tensors([event(counted=[4, 5, 6])])["count"].tolist() == [[4, 5, 6]]
-    with pytest.raises(Unusable, match="tensor 'counted' is missing"):
-        of.tensors([event()])
+    assert of.tensors([event(of, counted=[4, 5, 6])])["count"].tolist() == [[4, 5, 6]]
+    with pytest.raises(msgspec.ValidationError, match=r"missing required field `counted` - at `\$\.tensors`"):
+        event(of)
+
+
+def test_tensors_that_take_the_same_field_are_of_one_form() -> None:
+    twice = {"count": ALL["count"], "again": {**ALL["count"], "field": "count"}}
+    of = task(twice)
+    made = of.tensors([event(of)])
+    assert made["count"].tolist() == made["again"].tolist() == [[0, 255, 7]]
+    twice["again"] = {**twice["again"], "shape": [3, 1]}
+    with pytest.raises(SettingsError, match="take the same field 'count' need one datatype and shape"):
+        task(twice)
+
+
+def test_tensors_that_the_model_does_not_take_are_passed_over() -> None:
+    assert set(event(other=[[[]]] * 3).tensors) == set(ALL)
 
 
 @pytest.mark.parametrize(
     ("tensors", "said"),
     [
-        ({"number": [1, 2, 3, 4]}, "tensor 'number' (FP32) has shape [4], wanted is [2, 2]"),
-        ({"number": [[1, 2], [3]]}, "tensor 'number' (FP32) is ragged"),
-        ({"number": [[1, 2], 3]}, "tensor 'number' (FP32) is ragged"),
-        ({"number": [["1", "2"], ["3", "4"]]}, "tensor 'number' (FP32) must hold nothing but numbers"),
-        ({"number": [[1, None], [3, 4]]}, "must hold nothing but numbers"),
-        ({"number": [[1, {"a": 1}], [3, 4]]}, "must hold nothing but numbers"),
-        ({"number": [[True, False], [True, True]]}, "must hold nothing but numbers"),
-        ({"count": [1, 2.5, 3]}, "tensor 'count' (UINT8) must hold nothing but integers"),
+        ({"number": [1, 2, 3, 4]}, "Expected `array` of length <= 2 - at `$.tensors"),
+        ({"number": [1, 2]}, "Expected `array`, got `int` - at `$.tensors"),
+        ({"number": [[1, 2], [3]]}, "Expected `array` of length >= 2 - at `$.tensors"),
+        ({"number": [[1, 2], 3]}, "Expected `array`, got `int`"),
+        ({"number": [["1", "2"], ["3", "4"]]}, "Expected `float`, got `str`"),
+        ({"number": [[1, None], [3, 4]]}, "Expected `float`"),
+        ({"number": [[1, {"a": 1}], [3, 4]]}, "Expected `float`, got `object`"),
+        ({"number": [[True, False], [True, True]]}, "Expected `float`, got `bool`"),
+        ({"number": [[[1], [2]], [[3], [4]]]}, "Expected `float`, got `array`"),
+        ({"count": [1, 2.5, 3]}, "Expected `int`, got `float`"),
+        ({"count": []}, "Expected `array` of length >= 3"),
+        ({"flag": [1]}, "Expected `bool`, got `int`"),
+        ({"word": [["a"], ["b"], ["c"]]}, "Expected `array` of length <= 2"),
+    ],
+)
+def test_lists_that_are_not_as_declared_are_refused_where_they_differ(tensors: Any, said: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as refused:
+        event(**tensors)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
         ({"count": [1, 2, 256]}, "tensor 'count' (UINT8) holds a number that UINT8 has no room for"),
         ({"count": [1, 2, -1]}, "no room for"),
-        ({"count": []}, "has shape [0], wanted is [3]"),
-        ({"flag": [1]}, "tensor 'flag' (BOOL) must hold nothing but true and false"),
+        ({"count": [1, 2, 2**63]}, "no room for"),
         ({"word": ["a", 1]}, "tensor 'word' (BYTES) must hold nothing but strings or bytes"),
-        ({"word": [["a"], ["b", "c"]]}, "tensor 'word' (BYTES) has shape [2, 1], wanted is [2]"),
-        ({"word": ["a", ["b"]]}, "tensor 'word' (BYTES) is ragged"),
+        ({"word": [["a"], ["b", "c"]]}, "tensor 'word' (BYTES) must hold nothing but strings or bytes"),
         ({"word": {"data": b"ab", "shape": [2]}}, "is BYTES, which is given as nested lists"),
         ({"number": {"data": b"1234", "shape": [2, 2]}}, "has 4 bytes; FP32 of shape [2, 2] has 16"),
         ({"number": {"data": b"", "shape": [2**31 - 1] * 8}}, "has 0 bytes; FP32 of shape [2147483647"),
@@ -99,6 +127,14 @@ def test_what_is_wrong_is_named_and_never_shown(tensors: Any, said: str) -> None
     assert said in str(refused.value)
 
 
+def test_rows_of_open_size_must_be_even() -> None:
+    of = task({"number": {"datatype": "FP32", "shape": [-1, -1]}})
+    assert of.tensors([event(of, number=[])])["number"].shape == (1, 0, 0)
+    assert of.tensors([event(of, number=[[1, 2, 3]])])["number"].shape == (1, 1, 3)
+    with pytest.raises(Unusable, match=r"tensor 'number' \(FP32\) is ragged"):
+        of.tensors([event(of, number=[[1, 2], [3]])])
+
+
 def test_what_has_no_room_in_a_float_is_infinite_and_seen_as_such() -> None:
     of = task({"number": {"datatype": "FP16", "shape": [2, 2]}})
     assert finite_rows(of.tensors([event(number=[[1, 1e9], [1, 1]]), event()])).tolist() == [False, True]
@@ -106,9 +142,10 @@ def test_what_has_no_room_in_a_float_is_infinite_and_seen_as_such() -> None:
 
 def test_an_open_size_takes_any_where_rows_agree() -> None:
     of = task({"number": {"datatype": "FP32", "shape": [-1, 2]}})
-    assert of.tensors([event(number=[[1, 2]]), event(number=[[3, 4]])])["number"].shape == (2, 1, 2)
+    one, other, two = (event(of, number=rows) for rows in ([[1, 2]], [[3, 4]], [[1, 2], [3, 4]]))
+    assert of.tensors([one, other])["number"].shape == (2, 1, 2)
     with pytest.raises(ValueError, match="same shape"):
-        of.tensors([event(number=[[1, 2]]), event()])
+        of.tensors([one, two])
 
 
 def test_outputs_come_as_lists_or_as_raw_elements() -> None:
