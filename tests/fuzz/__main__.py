@@ -1,7 +1,8 @@
 """`python -m tests.fuzz TARGET --inputs N`: any bytes, led by what they reach in the code, until something breaks.
 
 The kept inputs lie in `corpus/`. What a run finds on top of them is forgotten, or stays in `--found`; `--merge` then
-adds to the corpus what of it reaches more. `seeds` makes the first inputs of the published examples.
+adds to the corpus what of it reaches more. `--blind` does not look at what an input reaches, which takes most of the
+time: it changes what is kept and found already. `seeds` makes the first inputs of the published examples.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import atheris
@@ -26,6 +28,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=0, help="at most so long; 0: no end")
     parser.add_argument("--seed", type=int, default=0, help="of the choices; 0: another one each time")
     parser.add_argument("--found", type=Path, help="folder for inputs that reach something new; default: forget them")
+    parser.add_argument("--blind", action="store_true", help="many more inputs a second; first find some without it")
     parser.add_argument("--merge", action="store_true", help="keep of --found what the corpus lacks, then end")
     given = parser.parse_args()
     if given.target == "seeds":
@@ -33,7 +36,7 @@ def main() -> int:
         return 0
     if given.found is None:
         return _forget_what_is_found(given.target)
-    with atheris.instrument_imports(include=["inferstream"]):
+    with nullcontext() if given.blind else atheris.instrument_imports(include=["inferstream"]):
         from tests.fuzz.targets import TARGETS
     atheris.Setup([sys.argv[0], *_options(given)], TARGETS[given.target])
     atheris.Fuzz()  # ends the process
@@ -60,8 +63,10 @@ def _options(given: argparse.Namespace) -> list[str]:
         return ["-merge=1", f"-max_len={_MOST_BYTES}", str(kept), str(found)]
     limits = [f"-runs={given.inputs}", f"-max_total_time={given.seconds}", f"-timeout={_SECONDS_AN_INPUT}"]
     told = [f"-artifact_prefix={found}/", "-print_final_stats=1", "-verbosity=0"]
-    seed = [f"-seed={given.seed}"] if given.seed else []
-    return [*limits, *told, *seed, f"-max_len={_MOST_BYTES}", str(found), str(kept)]
+    chosen = [f"-seed={given.seed}"] if given.seed else []
+    if given.blind:
+        chosen.append("-keep_seed=1")  # else an input that reaches nothing new is not among those that are changed
+    return [*limits, *told, *chosen, f"-max_len={_MOST_BYTES}", str(found), str(kept)]
 
 
 if __name__ == "__main__":

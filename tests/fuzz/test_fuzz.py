@@ -46,9 +46,20 @@ def atheris_installed() -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_short_run_breaks_nothing(target: str) -> None:
     """Another one each time: what it breaks is printed, and comes into the corpus when it is mended."""
-    command = [sys.executable, "-m", "tests.fuzz", target, "--inputs", str(_INPUTS), "--seconds", str(_SECONDS)]
+    tried = _tried(target, "--inputs", str(_INPUTS), "--seconds", str(_SECONDS))
+    assert tried > len(list((CORPUS / target).iterdir()))
+
+
+@pytest.mark.usefixtures("atheris_installed")
+def test_a_blind_run_tries_as_many_as_it_is_told() -> None:
+    assert _tried("traceparent", "--inputs", "20000", "--blind") == 20_000
+
+
+def _tried(target: str, *options: str) -> int:
+    """Inputs of a run that broke nothing."""
+    command = [sys.executable, "-m", "tests.fuzz", target, *options]
     run = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=100)
     assert run.returncode == 0, run.stderr[-4_000:]
     tried = re.search(r"number_of_executed_units: (\d+)", run.stderr)
     assert tried is not None, run.stderr[-4_000:]
-    assert int(tried[1]) > len(list((CORPUS / target).iterdir()))
+    return int(tried[1])

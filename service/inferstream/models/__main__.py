@@ -40,7 +40,18 @@ def build(
     flavour: Annotated[Flavour, typer.Option(help="Triton it is for")] = Flavour.LOCAL,
 ) -> None:
     """Make the models of a family and write them to a model repository."""
-    family = _family(name)
+    _build(_family(name), out, data, everything, only, flavour)
+
+
+def _build(
+    family: Family,
+    out: Path,
+    data: Path | None = None,
+    everything: bool = True,
+    only: list[str] | None = None,
+    flavour: Flavour = Flavour.LOCAL,
+) -> dict[str, float]:
+    """Seconds that each model took to make, from the data or from models before it."""
     _needs_torch()
     from inferstream.models.build import build as make
     from inferstream.models.build import write
@@ -63,6 +74,7 @@ def build(
             _compare(model, made[model].report, out)
         write(family, split, {model: made[model] for model in wanted}, out, flavour)
     _tell(f"written to {out}: {', '.join(wanted)}")
+    return {model: float(product.timing["made_in_s"]) for model, product in made.items()}
 
 
 @app.command()
@@ -134,10 +146,11 @@ def results(
     from inferstream.models.results import measure
 
     with TemporaryDirectory() as scratch:
+        made_in = {}
         if repository is None:
             repository = Path(scratch)
-            build(name, repository, everything=True)
-        section = measure(family, repository, _tell)
+            made_in = _build(family, repository)
+        section = measure(family, repository, made_in, _tell)
     out.write_text(with_section(out.read_text() if out.is_file() else "", name, section))
     _tell(f"written to {out}")
 

@@ -17,27 +17,23 @@ from inferstream.models.train import distill, predict, train
 _SEEDS = (0, 1, 2)
 
 
-def measure(family: Family, repository: Path, tell: Tell) -> str:
-    """A family's section, measured on a repository that holds every model of the recipe."""
-    if family.stepwise is not None:
-        reports = {name: _provenance(repository, name)["test"] for name in family.recipe.models}
-        figures = [[name, *(report[f] for f in family.figures)] for name, report in reports.items()]
-        head = f"## {family.recipe.name}\n\n{family.about}\n\n### Accuracy and size\n\n"
-        return head + table(["model", *family.figures.values()], figures) + family.stepwise.results(repository, tell)
-    models, split = family.recipe.models, family.simulated(tell)
-    files = {name: repository / name / "1" / "model.onnx" for name in models}
+def measure(family: Family, repository: Path, made_in: Mapping[str, float], tell: Tell) -> str:
+    """A family's section, measured on a repository that holds every model of the recipe.
+
+    `made_in`: seconds that a model took to make, where they are known.
+    """
+    models = family.recipe.models
     reports = {name: _provenance(repository, name)["test"] for name in models}
+    parts = [f"## {family.recipe.name}\n\n{family.about}\n", *_accuracy(family, reports), *_making(made_in)]
+    if family.stepwise is not None:
+        return "\n".join(parts) + family.stepwise.results(repository, tell)
+    split = family.simulated(tell)
+    files = {name: repository / name / "1" / "model.onnx" for name in models}
     tell("measuring in the process")
     most = family.max_batch_size
     inside = evaluate.timings(files, split.test.inputs, most_rows=most)
     through = serve.timings(family, repository, models, split.test.inputs, tell)
-    parts = [
-        f"## {family.recipe.name}\n\n{family.about}\n",
-        "### Accuracy and size\n",
-        table(
-            ["model", *family.figures.values()],
-            [[name, *(reports[name][f] for f in family.figures)] for name in models],
-        ),
+    parts += [
         "### In the process\n\nONNX Runtime on one thread; p50 / p99 in microseconds by rows of a call.\n",
         table(
             ["model", f"rows/s at {most:,}", *map(str, batches(most))],
@@ -50,6 +46,17 @@ def measure(family: Family, repository: Path, tell: Tell) -> str:
         *_calibration(family, repository, files, split.test),
     ]
     return "\n".join(parts)
+
+
+def _accuracy(family: Family, reports: Mapping[str, Report]) -> list[str]:
+    rows = [[name, *(report[f] for f in family.figures)] for name, report in reports.items()]
+    return ["### Accuracy and size\n", table(["model", *family.figures.values()], rows)]
+
+
+def _making(made_in: Mapping[str, float]) -> list[str]:
+    """Of a model that is made from others, without theirs."""
+    rows = [[name, f"{seconds:.1f}"] for name, seconds in made_in.items()]
+    return ["### To make\n", table(["model", "seconds"], rows)] if rows else []
 
 
 def _comparisons(family: Family, reports: Mapping[str, Report], inside: Mapping[str, Report]) -> list[str]:

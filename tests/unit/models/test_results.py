@@ -30,11 +30,13 @@ def test_every_model_is_measured_everywhere(tmp_path: Path) -> None:
     data, models = split(), SMALL.recipe.models
     made = build(SMALL, data, models, tmp_path / "scratch", lambda text: None)
     write(SMALL, data, {name: made[name] for name in models}, tmp_path / "repository", Flavour.LOCAL)
-    text = measure(SMALL, tmp_path / "repository", lambda text: None)
+    made_in = {name: product.timing["made_in_s"] for name, product in made.items()}
+    text = measure(SMALL, tmp_path / "repository", made_in, lambda text: None)
 
     accuracy, inside = tables(text, "Accuracy and size"), tables(text, "In the process")
     through = tables(text, "Through Triton")
     assert set(accuracy) == set(inside) == set(through) == set(models)
+    assert {name: float(cells[0]) for name, cells in tables(text, "To make").items()} == made_in
     for name in models:
         assert float(accuracy[name][0]) == made[name].report["auc_roc"]
         for cells in (inside[name][1:], through[name]):

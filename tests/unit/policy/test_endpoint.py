@@ -93,6 +93,22 @@ def test_a_relapse_doubles_the_pause_and_recovery_takes_seconds_at_most() -> Non
     assert 1.9 < pauses[-1] < 2.2
 
 
+def test_one_that_was_well_and_fell_silent_is_asked_as_soon_as_it_speaks_again() -> None:
+    """A server that stood still for a moment. If it only says that it is ready, it is left alone as any other."""
+    endpoint = up()
+    for now in (20.0, 20.3):
+        endpoint.polled(False, now)
+    assert endpoint.state == "open"
+    endpoint.polled(True, 20.31)
+    assert endpoint.takes_calls
+    endpoint.called()
+    endpoint.failed(Cause.MODEL_TIMEOUT, 20.4)
+    endpoint.polled(True, 20.8)
+    assert not endpoint.takes_calls
+    endpoint.polled(True, 20.91)
+    assert endpoint.takes_calls
+
+
 _STEPS = st.lists(
     st.tuples(
         st.sampled_from(["answered", "timeout", "error", "unavailable", "ready", "not_ready"]), st.floats(0.01, 5.0)
