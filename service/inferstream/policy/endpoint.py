@@ -93,10 +93,11 @@ class EndpointState:
     def _open(self, now: float, is_silent: bool = False) -> None:
         """Closed to calls for a pause: longer each time unless it was well for a while.
 
-        One that was well and fell silent may be asked as soon as it speaks again.
+        One that falls silent, and not again and again, may be asked as soon as it speaks.
         """
         was_well = self.state in ("up", "suspect") and now - self._up_since >= _QUIET
-        self._pause = _FIRST_PAUSE if was_well or not self._pause else min(_LONGEST_PAUSE, 2 * self._pause)
-        self._until = now if was_well and is_silent else now + self._pause
+        is_relapse = self._pause > 0 and not was_well
+        self._pause = min(_LONGEST_PAUSE, 2 * self._pause) if is_relapse else _FIRST_PAUSE
+        self._until = now if is_silent and not is_relapse else now + self._pause
         self._misses = 0
         self.state = "open"

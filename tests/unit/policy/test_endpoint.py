@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,19 +94,20 @@ def test_a_relapse_doubles_the_pause_and_recovery_takes_seconds_at_most() -> Non
     assert 1.9 < pauses[-1] < 2.2
 
 
-def test_one_that_was_well_and_fell_silent_is_asked_as_soon_as_it_speaks_again() -> None:
+@pytest.mark.parametrize("at", [2.0, 20.0])
+def test_one_that_falls_silent_is_asked_as_soon_as_it_speaks_again(at: float) -> None:
     """A server that stood still for a moment. If it only says that it is ready, it is left alone as any other."""
     endpoint = up()
-    for now in (20.0, 20.3):
-        endpoint.polled(False, now)
+    endpoint.polled(False, at)
+    endpoint.polled(False, at + 0.3)
     assert endpoint.state == "open"
-    endpoint.polled(True, 20.31)
+    endpoint.polled(True, at + 0.31)
     assert endpoint.takes_calls
     endpoint.called()
-    endpoint.failed(Cause.MODEL_TIMEOUT, 20.4)
-    endpoint.polled(True, 20.8)
+    endpoint.failed(Cause.MODEL_TIMEOUT, at + 0.4)
+    endpoint.polled(True, at + 0.8)
     assert not endpoint.takes_calls
-    endpoint.polled(True, 20.91)
+    endpoint.polled(True, at + 0.91)
     assert endpoint.takes_calls
 
 
