@@ -3,7 +3,7 @@
 up -> suspect: calls missed in a row, or a poll did; polled at once, no calls meanwhile
 suspect -> up: it answers | suspect -> open: it does not
 up | suspect -> open: it refuses, or fails several calls in a row
-open -> probing: it answers a poll; what refused or fails again only after a pause, which doubles with each relapse
+open -> probing: it answers a poll, after a pause that doubles with each relapse
 probing -> up: the first call that is let through is answered | probing -> open: it is not
 """
 
@@ -84,20 +84,16 @@ class EndpointState:
         elif self.state == "up":
             self.state = "suspect"
         elif self.state in ("suspect", "probing"):
-            self._open(now, is_silent=self.state == "suspect")
+            self._open(now)
 
     def _rise(self, now: float) -> None:
         self.state = "up"
         self._up_since = now
 
-    def _open(self, now: float, is_silent: bool = False) -> None:
-        """Closed to calls for a pause: longer each time unless it was well for a while.
-
-        One that falls silent, and not again and again, may be asked as soon as it speaks.
-        """
+    def _open(self, now: float) -> None:
+        """Closed to calls for a pause: longer each time unless it was well for a while."""
         was_well = self.state in ("up", "suspect") and now - self._up_since >= _QUIET
-        is_relapse = self._pause > 0 and not was_well
-        self._pause = min(_LONGEST_PAUSE, 2 * self._pause) if is_relapse else _FIRST_PAUSE
-        self._until = now if is_silent and not is_relapse else now + self._pause
+        self._pause = _FIRST_PAUSE if was_well or not self._pause else min(_LONGEST_PAUSE, 2 * self._pause)
+        self._until = now + self._pause
         self._misses = 0
         self.state = "open"

@@ -238,12 +238,10 @@ class TritonModel:
             started = time.monotonic()
             is_answered, is_ready = await self._ask()
             self._endpoint.polled(is_ready, time.monotonic())
-            hangs = not is_answered and time.monotonic() - started >= _POLL_TIMEOUT
-            if hangs and self._endpoint.state == "open":
+            if not is_answered and self._endpoint.state == "open" and time.monotonic() - started >= _POLL_TIMEOUT:
                 self._server.reconnect()
             self._note()
-            # A poll that waits is what hears first that a server which hangs goes on.
-            if not (self._endpoint.wants_poll or hangs):
+            if not self._endpoint.wants_poll:
                 await self._until_next_poll()
 
     async def _until_next_poll(self) -> None:

@@ -2,7 +2,6 @@
 
 import itertools
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,23 +91,6 @@ def test_a_relapse_doubles_the_pause_and_recovery_takes_seconds_at_most() -> Non
     assert pauses[0] < 0.4
     assert all(later > earlier - 0.06 for earlier, later in itertools.pairwise(pauses))
     assert 1.9 < pauses[-1] < 2.2
-
-
-@pytest.mark.parametrize("at", [2.0, 20.0])
-def test_one_that_falls_silent_is_asked_as_soon_as_it_speaks_again(at: float) -> None:
-    """A server that stood still for a moment. If it only says that it is ready, it is left alone as any other."""
-    endpoint = up()
-    endpoint.polled(False, at)
-    endpoint.polled(False, at + 0.3)
-    assert endpoint.state == "open"
-    endpoint.polled(True, at + 0.31)
-    assert endpoint.takes_calls
-    endpoint.called()
-    endpoint.failed(Cause.MODEL_TIMEOUT, at + 0.4)
-    endpoint.polled(True, at + 0.8)
-    assert not endpoint.takes_calls
-    endpoint.polled(True, at + 0.91)
-    assert endpoint.takes_calls
 
 
 _STEPS = st.lists(

@@ -163,8 +163,8 @@ async def test_a_call_ends_with_its_time_and_is_not_cancelled_at_the_server_at_o
         async with asyncio.timeout(10):
             while service.slow_answers < 2:  # noqa: ASYNC110 - the service is told of nothing
                 await asyncio.sleep(0.02)
-    # gRPC says times of a second and more in hundredths, and rounds up.
-    assert 0.3 < (service.left[0] or 0) <= 1.32
+    # gRPC writes times of a second and more in hundredths, rounded up: 1.25 s came as 1.26.
+    assert 0.3 < (service.left[0] or 0) <= 1.31
 
 
 async def test_a_call_that_was_given_up_does_not_go_on_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
