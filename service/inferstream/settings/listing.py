@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import NamedTuple
 
 from pydantic import BaseModel
@@ -28,9 +29,10 @@ class Row(NamedTuple):
     description: str
 
 
-def table() -> list[Row]:
+@cache
+def table() -> tuple[Row, ...]:
     """Every setting with its default and the name of its environment variable."""
-    return list(_rows(Settings, ()))
+    return tuple(_rows(Settings, ()))
 
 
 def _rows(model: type[BaseModel], parents: tuple[str, ...]) -> Iterator[Row]:

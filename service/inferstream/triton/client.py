@@ -237,19 +237,24 @@ class TritonModel:
         while True:
             started = time.monotonic()
             is_answered, is_ready = await self._ask()
-            self._endpoint.polled(is_ready, time.monotonic())
-            if not is_answered and self._endpoint.state == "open" and time.monotonic() - started >= _POLL_TIMEOUT:
+            now = time.monotonic()
+            is_silent = not is_answered and now - started >= _POLL_TIMEOUT
+            if not is_silent:
+                self._endpoint.polled(is_ready, now)
+            elif self._endpoint.unanswered(now):
                 self._server.reconnect()
             self._note()
-            if not self._endpoint.wants_poll:
+            if not is_silent:
                 await self._until_next_poll()
 
     async def _until_next_poll(self) -> None:
-        """The interval, or less when a call has raised a suspicion."""
+        """Ends early when a call raises a suspicion."""
+        seconds = self._endpoint.poll_in(self._settings.ready_poll_ms / 1000, time.monotonic())
         self._poll_now.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.ready_poll_ms / 1000):
-                await self._poll_now.wait()
+        if seconds > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._poll_now.wait()
 
     async def _ask(self) -> tuple[bool, bool]:
         """Whether the server answered, and whether the model is ready."""
@@ -298,7 +303,7 @@ class TritonModel:
 
     def _note(self) -> None:
         """Something may have changed."""
-        if self._endpoint.wants_poll:
+        if self._endpoint.state == "suspect":
             self._poll_now.set()
         is_ready = self._endpoint.state in ("up", "probing")
         if is_ready != self._was_ready:

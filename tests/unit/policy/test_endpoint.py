@@ -48,9 +48,38 @@ def test_a_frozen_server_is_suspected_polled_at_once_and_closed() -> None:
     endpoint = up()
     for _ in range(3):
         endpoint.failed(Cause.MODEL_TIMEOUT, 1.0)
-    assert (endpoint.state, endpoint.wants_poll, endpoint.takes_calls) == ("suspect", True, False)
-    endpoint.polled(False, 1.3)
+    assert (endpoint.state, endpoint.poll_in(0.5, 1.0), endpoint.takes_calls) == ("suspect", 0.0, False)
+    assert not endpoint.unanswered(1.3)
     assert endpoint.state == "open"
+
+
+def test_a_server_that_stood_still_for_a_moment_is_asked_as_soon_as_it_speaks() -> None:
+    """The pause counts from the last call, which is over when the first poll was not answered in 0.3 s."""
+    endpoint = up()
+    for missed_at in (1.0, 1.01, 1.02, 1.04):  # the last had been under way
+        endpoint.failed(Cause.MODEL_TIMEOUT, missed_at)
+    endpoint.unanswered(1.32)
+    endpoint.polled(True, 1.4)
+    assert endpoint.takes_calls
+
+
+def test_a_connection_is_made_anew_only_after_several_polls_without_an_answer() -> None:
+    """While it stands the server's answer comes at once; a dead one must not be kept, however long that lasts."""
+    endpoint = up()
+    told = [endpoint.unanswered(1.3 + 0.3 * number) for number in range(7)]
+    assert told == [False, False, True, False, False, True, False]
+    endpoint.polled(False, 4.0)
+    assert [endpoint.unanswered(5.0 + number) for number in range(3)] == [False, False, True]
+
+
+def test_the_end_of_a_pause_is_not_slept_through() -> None:
+    """The next poll comes when a call may follow it, and else after the interval."""
+    endpoint = up()
+    assert endpoint.poll_in(0.5, 1.0) == 0.5
+    endpoint.failed(Cause.MODEL_UNAVAILABLE, 1.0)
+    assert 0.1 < endpoint.poll_in(0.5, 1.0) < 0.3
+    assert endpoint.poll_in(0.01, 1.0) == 0.01
+    assert endpoint.poll_in(0.5, 2.0) == 0.5
 
 
 def test_a_suspected_server_that_answers_is_up() -> None:

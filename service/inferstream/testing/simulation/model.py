@@ -148,10 +148,12 @@ class SimModel:
 
     async def _poll(self) -> None:
         while True:
-            is_frozen = self._server.mode == "frozen"
-            await asyncio.sleep(_POLL_TIMEOUT if is_frozen else 0.001)
-            is_ready = not is_frozen and self._server.mode != "away"
-            self._endpoint.polled(is_ready, self._clock.monotonic())
-            if is_frozen and self._endpoint.state == "open":
-                self._reconnect()
-            await asyncio.sleep(0.01 if self._endpoint.wants_poll else _POLL_SECONDS)
+            if self._server.mode == "frozen":
+                await asyncio.sleep(_POLL_TIMEOUT)
+                if self._endpoint.unanswered(self._clock.monotonic()):
+                    self._reconnect()
+                continue
+            await asyncio.sleep(0.001)
+            now = self._clock.monotonic()
+            self._endpoint.polled(self._server.mode != "away", now)
+            await asyncio.sleep(max(0.01, self._endpoint.poll_in(_POLL_SECONDS, now)))
