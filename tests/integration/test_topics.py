@@ -48,3 +48,15 @@ async def test_nothing_is_made_that_would_not_fit_what_is_there(stack: Stack) ->
     with pytest.raises(ContractMismatch, match="has 4 partitions, input topic"):
         await run_topics(settings, 4, 1)
     assert set(await partitions(settings)) == {pipeline.input_topic}
+
+
+async def test_a_dead_letter_topic_takes_the_largest_event_and_its_headers(stack: Stack) -> None:
+    """Else it would lose its body, and `check` would warn of what we made ourselves."""
+    settings = settings_on(stack)
+    pipeline = settings.pipelines["fraud"]
+    async with Admin(settings.kafka) as admin:
+        await admin.create_topics({pipeline.input_topic: 4}, max_message_bytes={pipeline.input_topic: 3_000_000})
+        assert await run_topics(settings, 4, 1) == 0
+        sizes = await admin.max_message_bytes([pipeline.input_topic, pipeline.dead_letter_topic])
+    assert sizes[pipeline.input_topic] == 3_000_000
+    assert sizes[pipeline.dead_letter_topic] >= 3_004_096

@@ -1,7 +1,7 @@
 """What must be known of the cluster before work begins: is it there, which topics, how many partitions, what size."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import TypeVar
 
@@ -94,7 +94,7 @@ class Admin:
             async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
                 return await lacking(self._client, acls)
 
-    async def max_message_bytes(self, topics: Iterable[str]) -> Mapping[str, int]:
+    async def max_message_bytes(self, topics: Collection[str]) -> Mapping[str, int]:
         """`max.message.bytes` of the topics; Kafka's default where the broker does not tell."""
         return dict.fromkeys(topics, _DEFAULT_MESSAGE_BYTES) | await self.told_max_message_bytes(topics)
 
@@ -115,9 +115,18 @@ class Admin:
                         sizes[name] = int(entry[1])
         return sizes
 
-    async def create_topics(self, topics: Mapping[str, int], replication: int = 1) -> None:
-        """Create topics (name to partitions) that do not exist. Raises Unavailable for what the broker refuses."""
-        new = [NewTopic(name, partitions, replication) for name, partitions in topics.items()]
+    async def create_topics(
+        self, topics: Mapping[str, int], replication: int = 1, max_message_bytes: Mapping[str, int] | None = None
+    ) -> None:
+        """Create topics (name to partitions) that do not exist. Raises Unavailable for what the broker refuses.
+
+        `max_message_bytes` of those that are not to have the broker's default.
+        """
+        sizes = {name: {"max.message.bytes": str(size)} for name, size in (max_message_bytes or {}).items()}
+        new = [
+            NewTopic(name, partitions, replication, topic_configs=sizes.get(name))
+            for name, partitions in topics.items()
+        ]
         with kafka_errors("creating topics", self._settings):
             answer = await self._client.create_topics(new)
             for name, code, *_ in answer.topic_errors:

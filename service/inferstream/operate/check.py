@@ -11,6 +11,7 @@ from inferstream.errors import InferstreamError, ModelError, Unavailable
 from inferstream.events.outcome import Cause
 from inferstream.kafka import Acl, Admin, of_service
 from inferstream.needs import check_topics, load_student, load_tasks, models_on_triton
+from inferstream.operate.topics import HEADERS_BYTES
 from inferstream.settings import KafkaSettings, PipelineSettings, Settings
 from inferstream.tasks import Task
 from inferstream.tasks.streaming import StreamingTask
@@ -109,7 +110,7 @@ async def _kafka(settings: Settings, timeout: float) -> list[Finding]:
     findings.append(Finding("ok", "topics", "all exist, with enough partitions"))
     for name, pipeline in settings.pipelines.items():
         room, largest = sizes.get(pipeline.dead_letter_topic, 0), sizes.get(pipeline.input_topic, 0)
-        if room < largest + 4_096:
+        if room < largest + HEADERS_BYTES:
             findings.append(
                 Finding(
                     "warn",

@@ -7,6 +7,7 @@ from pathlib import Path
 from inferstream import local
 from inferstream.kafka import Admin
 from inferstream.needs import topics_of
+from inferstream.operate import topics
 from inferstream.settings import Settings, load
 
 TOPIC_PARTITIONS = 4
@@ -14,11 +15,11 @@ TOPIC_PARTITIONS = 4
 
 async def create_topics(settings: Settings) -> None:
     """The topics of all pipelines, for a broker of our own."""
-    topics = {
+    needed = {
         topic: TOPIC_PARTITIONS for pipeline in settings.pipelines.values() for topic in topics_of(pipeline).values()
     }
     async with Admin(settings.kafka) as admin:
-        await admin.create_topics(topics)
+        await topics.create(admin, settings, needed)
 
 
 async def run_up(
