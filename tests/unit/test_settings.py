@@ -253,6 +253,7 @@ def test_a_pipeline_may_feed_another(tmp_path: Path) -> None:
         ("INFERSTREAM_KAFKA__BOOTSTRAP_SERVERS", "INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS"),
         ("INFERSTREAM_WEB_PORT", "INFERSTREAM__WEB__PORT"),
         ("INFERSTREAM_PIPELINES_FRAUD_SLO_MS", "INFERSTREAM__PIPELINES__<name>__SLO_MS"),
+        ("INFERSTREAM_SETTING", "INFERSTREAM_SETTINGS"),
     ],
 )
 def test_one_underscore_is_not_ignored(variable: str, near: str) -> None:

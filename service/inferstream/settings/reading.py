@@ -22,7 +22,8 @@ from inferstream.settings.service import Settings
 from inferstream.settings.values import IN_WORDS
 
 _NEAR_PREFIX = "INFERSTREAM_"
-_NO_SETTINGS = {"INFERSTREAM_SETTINGS", "INFERSTREAM_REQUIRE", "INFERSTREAM_SHORT"}  # of the command line and the tests
+_FILE = "INFERSTREAM_SETTINGS"  # of the command line: names the file
+_NO_SETTINGS = {_FILE, "INFERSTREAM_REQUIRE", "INFERSTREAM_SHORT"}  # the others are of the tests
 _SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
 _LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 _read_once: dict[Path, str] = {}  # of pipes: `local up` loads its settings twice, and a pipe gives them but once
@@ -142,7 +143,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _refuse_near_misses(environ: Mapping[str, str]) -> None:
     """One underscore where two belong would otherwise be ignored. Kubernetes' own variables of a service are left."""
-    known = {re.sub("_+", "_", row.env): row.env for row in table()}
+    known = {re.sub("_+", "_", row.env): row.env for row in table()} | {_FILE: _FILE}
     for variable in sorted(environ):
         if not variable.startswith(_NEAR_PREFIX) or variable.startswith(ENV_PREFIX) or variable in _NO_SETTINGS:
             continue
