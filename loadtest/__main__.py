@@ -14,17 +14,18 @@ from rich.console import Console
 from rich.table import Table
 
 from inferstream.errors import InferstreamError
-from loadtest import contestants, estimate, forms, report, scenario, store
+from loadtest import contestants, estimate, forms, recording, report, scenario, store
 from loadtest.bench import YOURS, Bench
 from loadtest.campaign import Campaign
-from loadtest.errors import ScenarioError, hint
+from loadtest.errors import LoadTestError, ScenarioError, hint
+from loadtest.events import LOAD_ID
 from loadtest.forms import Form, Wish
 from loadtest.place import Topics
 from loadtest.processes import end_cleanly_on_sigterm
 from loadtest.result import Run
 
 _BROKERS = ("embedded", "apache")
-_WIDTH = 130  # of a table that no terminal limits
+_WIDTH = 140  # of a table that no terminal limits
 
 app = typer.Typer(
     add_completion=False,
@@ -91,10 +92,13 @@ def run(
     asked = scenario.load(scenario_name)
     _check_broker(kafka)
     topics = _topics(source, target, dead_letters, kafka)
-    names = [YOURS] if topics is not None else contestant
     for name in contestant:
         contestants.find(name)
     chosen = _options(options)
+    if topics is not None and (chosen or contestant != ["service"]):
+        raise ScenarioError("--contestant and --options are not for a service that runs already (--input, --output)")
+    names = [YOURS] if topics is not None else contestant
+    _prepare(asked, out)
     machine = store.machine()
 
     async def work() -> tuple[list[Run], dict[str, InferstreamError], Bench]:
@@ -110,6 +114,8 @@ def run(
     content = store.document(machine, [command], bench.calibrations.get("paced"), runs, unavailable=unavailable)
     if out is not None:
         _tell(f"results are in {store.save(out, content)}")
+    if topics is not None:
+        _check_answers(topics, runs)
     for name, error in list(errors.items())[1:]:
         _tell(f"{name}: {error}")
     for error in errors.values():  # the first has its own exit code
@@ -152,6 +158,7 @@ def bench(
     wish = Wish(rounds, seconds, slo_ms, load, contestant, scenario_name)
     asked = forms.narrow(_form(quick, medium), wish)
     earlier = _earlier(out, broker) if resume else None
+    store.prepare(out)
     command = f"python -m loadtest {shlex.join(sys.argv[1:])}"
     takes_s = estimate.of_form(asked) + estimate.of_tuning(asked) + estimate.START_SECONDS
     _tell(f"this takes about {estimate.words(takes_s)}")
@@ -221,7 +228,25 @@ def _topics(source: str | None, target: str | None, dead_letters: str | None, ka
         return None
     if source is None or target is None or kafka in _BROKERS:
         raise ScenarioError("topics of your own need --kafka host:port, --input and --output")
+    if len({source, target, dead_letters}) < 3:
+        raise ScenarioError("--input, --output and --dead-letters must name different topics")
     return Topics(source, target, dead_letters)
+
+
+def _prepare(asked: scenario.Scenario, out: Path | None) -> None:
+    """What can be known to fail fails before anything starts."""
+    if asked.arrivals.kind == "replay":
+        recording.read(asked.arrivals.file)
+    if out is not None:
+        store.prepare(out)
+
+
+def _check_answers(topics: Topics, runs: list[Run]) -> None:
+    if runs and all(run_["counts"]["lost"] == run_["sent"] for run_ in runs):
+        raise LoadTestError(
+            f"nothing came back on topic '{topics.target}': does your service run, read '{topics.source}' and copy the "
+            f"header {LOAD_ID}?"
+        )
 
 
 def _options(text: str) -> dict[str, Any]:
@@ -235,7 +260,18 @@ def _options(text: str) -> dict[str, Any]:
 
 
 def _print(runs: list[Run]) -> None:
-    heads = "contestant", "scenario", "SLO ms", "events/s", "load", "scored in time", "p50 ms", "p99 ms", "CPU µs/event"
+    heads = (
+        "contestant",
+        "scenario",
+        "SLO ms",
+        "events/s",
+        "load",
+        "scored in time",
+        "in time",
+        "p50 ms",
+        "p99 ms",
+        "CPU µs/event",
+    )
     table = Table(*heads)
     for run_ in runs:
         share = run_["counts"]["in_time"] / max(1, run_["sent"])
@@ -247,6 +283,7 @@ def _print(runs: list[Run]) -> None:
             f"{run_['rate']:,.0f}",
             _or_dash(run_["load"], ".2f"),
             f"{share:.2%}",
+            f"{run_['answered_in_time_ratio']:.2%}",
             _or_dash(append["p50"], ".2f"),
             _or_dash(append["p99"], ".2f"),
             _or_dash(cpu, ".0f"),
@@ -254,6 +291,9 @@ def _print(runs: list[Run]) -> None:
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     console.print(table)
     for run_ in runs:
+        if lost := run_["counts"]["lost"]:
+            what = f"{run_['contestant']} {run_['scenario']} at {run_['rate']:,.0f}/s"
+            console.print(f"lost: {what}: {lost:,} of {run_['sent']:,} events have no outcome")
         if run_["void"] is not None:
             console.print(f"void: {run_['contestant']} {run_['scenario']} at {run_['rate']:,.0f}/s: {run_['void']}")
 

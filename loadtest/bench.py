@@ -177,6 +177,8 @@ class Bench:
             *(("triton",) if self._needs_triton else ()),
         )
         stack = None
+        if not is_local:  # before anything is started
+            topics.partitions(self._kafka, *(topic for topic in self._topics or () if topic is not None))
         if parts:
             stack = self._open.enter_context(
                 local.running(
@@ -190,7 +192,6 @@ class Bench:
         kafka = stack.endpoints.kafka if stack is not None and is_local else self._kafka
         if is_local:
             topics.warm_up(kafka)
-        topics.partitions(kafka, *(topic for topic in self._topics or () if topic is not None))
         return Place(
             kafka=kafka,
             kafka_kind=self._kafka if is_local else "yours",

@@ -22,7 +22,10 @@ def read(file: Path) -> list[Recorded]:
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:
-        raise ScenarioError(f"recording {file} cannot be read: {error.strerror}") from None
+        raise ScenarioError(
+            f"recording {file} cannot be read: {error.strerror}; key `file` of the arrivals names one, of one JSON "
+            "object with timestamp_ms a line"
+        ) from None
     found = [_parse(line, f"recording {file} line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
         raise ScenarioError(f"recording {file} is empty: it needs one JSON object with timestamp_ms a line")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from loadtest import page, plots, promises, tables
+from loadtest import page, plots, promises, store, tables
 from loadtest.cells import BURSTS, GOODPUT, SPIKE, Cell, Runs, by_broker
 from loadtest.errors import LoadTestError
 from loadtest.page import Picture, Section
@@ -29,6 +29,7 @@ def command(
 ) -> None:
     """Write the report of results: report.html with pictures, report.md."""
     document = read(results)
+    store.prepare(out or results.parent)
     written = write(document, out or results.parent)
     typer.echo("\n".join([*promise_lines(document), *ratio_lines(document)]))
     typer.echo(f"the report is in {written}", err=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.calibration import Calibration
+from loadtest.errors import ScenarioError
 from loadtest.result import Run
 
 _SLOS_MS = (20, 50, 100)
@@ -45,6 +46,17 @@ def document(
         "failed": list(failed),
         "runs": list(runs),
     }
+
+
+def prepare(folder: Path) -> None:
+    """The folder is there and can be written to. Raises ScenarioError, so that nothing is measured in vain."""
+    trial = folder / "results.new"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise ScenarioError(f"--out {folder} cannot be written to: {error.strerror}") from None
 
 
 def save(folder: Path, content: Mapping[str, Any]) -> Path:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -47,6 +48,25 @@ def test_nothing_is_left_when_the_owner_ends(tmp_path: Path, how: signal.Signals
         time.sleep(0.05)
     assert not (tmp_path / "stack.json").exists()
     assert (tmp_path / "logs" / "triton.log").exists()
+
+
+def test_a_start_whose_folder_is_taken_away_is_given_up(tmp_path: Path) -> None:
+    """As whoever is interrupted meanwhile does with a folder of its own; to wait for Triton would take two minutes."""
+    folder, before = tmp_path / "stack", regions()
+    state = folder / "stack.json"
+
+    def told(what: str) -> None:
+        if what == "starting triton":
+            threading.Timer(0.5, state.unlink).start()
+
+    began = time.monotonic()
+    with pytest.raises(local.LocalStackError, match="triton was given up while starting"):
+        local.up(folder, progress=told)
+    assert time.monotonic() - began < 60
+    deadline = time.monotonic() + 10
+    while regions() - before:
+        assert time.monotonic() < deadline, "something was left behind"
+        time.sleep(0.05)
 
 
 @pytest.mark.slow

@@ -130,6 +130,8 @@ class Stack:
         self._order({"group": identity.pid, "start_ticks": identity.start_ticks})
         deadline = time.monotonic() + _READY_SECONDS[part]
         while not self._is_ready(part):
+            if not state.file.exists():
+                raise LocalStackError(f"{part} was given up while starting: {state.folder} was taken away")
             if not is_alive(identity):
                 raise LocalStackError(f"{part} ended while starting; {log} ends with:\n{tail(log)}")
             if time.monotonic() > deadline:
