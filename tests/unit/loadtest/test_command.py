@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from loadtest import __main__ as command
 from loadtest import store
+from loadtest.errors import LoadTestError
+from loadtest.place import Topics
 from tests.unit.loadtest.results import document, run
 
 
@@ -60,3 +62,14 @@ def test_results_of_another_broker_are_not_gone_on_with(
         command.main()
     assert raised.value.code == 2
     assert "on another broker (embedded) than these (apache)" in capsys.readouterr().err
+
+
+def test_a_service_of_ones_own_that_answers_nothing_is_no_result(capsys: pytest.CaptureFixture[str]) -> None:
+    """It does not run, or does not copy the header by which its outcomes are known. One that loses some is told of."""
+    topics = Topics("in", "out", None)
+    nothing, some = ([run("yours", counts={"in_time": 1_000 - n, "lost": n})] for n in (1_000, 7))
+    with pytest.raises(LoadTestError, match=r"nothing came back on topic 'out'.*read 'in' and copy the header load-id"):
+        command._check_answers(topics, nothing)
+    command._check_answers(topics, some)
+    command._print(some)
+    assert "lost: yours steady at 1,000/s: 7 of 1,000 events have no outcome" in capsys.readouterr().out
