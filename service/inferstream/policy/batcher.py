@@ -12,7 +12,7 @@ batches tiny and every later event late. What is missed is the fallback's while 
 import math
 from bisect import insort
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -105,6 +105,7 @@ class Batcher(Generic[E]):
         self._waiting = 0
         self._under_way: dict[int, deque[E]] = {}  # by call: those that may leave it, by deadline
         self._numbers = 0
+        self._rows = 1
         self._probed_at = self._sent_at = float("-inf")
         self._reserve = 0.01
         self._fallback = 0.002
@@ -115,8 +116,8 @@ class Batcher(Generic[E]):
 
     @property
     def safety(self) -> float:
-        """What a batch is planned with, over what it takes on average."""
-        return self._latency.safety
+        """What the last batch was planned with, over what one like it takes on average."""
+        return self._latency.estimate(self._rows) / self._latency.mean(self._rows)
 
     @property
     def busy(self) -> tuple[float, float]:
@@ -207,14 +208,15 @@ class Batcher(Generic[E]):
             return Plan(None, missed, min(send_at, self._overdue_at()))
         start = max(now + overhead / 2, frees_at)
         backends = sum(len(e) for e in up)
-        safety = self._latency.safety
+        planned = self._latency.estimate
         if self._waiting and endpoint.is_idle(now) and self._waiting <= self._target(self._tightest(), backends):
-            safety = 1.0  # nobody else is kept waiting by a call that comes to nothing: it is tried
-        missed += self._drop_window(start, backends, safety)
+            planned = self._latency.mean  # nobody else is kept waiting by a call that comes to nothing: it is tried
+        missed += self._drop_window(start, backends, planned)
         events = self._take(start, backends) if self._waiting else self._probe(missed, now)
         if not events:
             return Plan(None, missed, None)
         self._numbers += 1
+        self._rows = len(events)
         self._sent_at = now
         endpoint.sent(self._numbers, len(events), now + overhead / 2)
         deadline = self._gives_up_at(events, start)
@@ -269,10 +271,11 @@ class Batcher(Generic[E]):
         heads = [q.events[0].deadline for q in self._order if q.events and not q.is_scored_late]
         return min(heads, default=float("inf")) - (self._reserve + self._fallback)
 
-    def _drop_window(self, start: float, backends: int, safety: float) -> list[E]:
+    def _drop_window(self, start: float, backends: int, planned: Callable[[int], float]) -> list[E]:
         """Take out, earliest deadline first, what would not make it in a batch as large as the load asks for.
 
-        What has a share of its own is in every call, and no call is larger than the tightest class allows.
+        `planned` are the seconds of one, by rows. What has a share of its own is in every call, and no call is larger
+        than the tightest class allows.
         """
         missed: list[E] = []
         by = start + self._after()
@@ -281,7 +284,7 @@ class Batcher(Generic[E]):
         for queue in self._order:
             target = self._target(tightest if queue.reserved_share else queue.slo_seconds, backends)
             queue.is_behind = False
-            while queue.events and queue.events[0].deadline < by + safety * self._latency.mean(min(target, waiting)):
+            while queue.events and queue.events[0].deadline < by + planned(min(target, waiting)):
                 if queue.is_scored_late:
                     queue.is_behind = True
                     waiting -= len(queue.events)  # they do not bound the call, but fill it
@@ -302,7 +305,7 @@ class Batcher(Generic[E]):
     def _target(self, slo_seconds: float, backends: int) -> int:
         """Rows per call at full load: an event that just missed one call must make the next."""
         budget = slo_seconds - self._limits.overhead / 2 - self._after()
-        rows = self._latency.most_rows(self._latency.safety * budget / (1 + 1 / backends))
+        rows = self._latency.most_rows_on_average(budget / (1 + 1 / backends))
         return min(max(1, rows), self._max_rows)
 
     def _take(self, start: float, backends: int) -> list[E]:

@@ -1,36 +1,11 @@
 """What is kept of every budget for the steps after the model, learned from how long they took. Seconds."""
 
-from bisect import bisect_left, insort
-from collections import deque
+from inferstream.policy.quantile import RecentQuantile
 
-_WINDOW = 256
 _LEAST, _MOST = 0.002, 1.0
 _LEAST_FALLBACK = 0.0005
 _SLOW = 0.8  # of the most that is kept else: if half of the acknowledgements take longer, the broker is slow
 _MOST_IF_SLOW = 0.8  # of the tightest SLO
-
-
-class RecentQuantile:
-    """A quantile of the last values: exact, so it rises within a few of them and falls when they are forgotten."""
-
-    def __init__(self, quantile: float, start: float, window: int = _WINDOW) -> None:
-        self._quantile = quantile
-        self._recent = deque([start] * (window // 4), maxlen=window)  # the guess is forgotten like anything else
-        self._sorted = list(self._recent)
-
-    @property
-    def value(self) -> float:
-        return self.at(self._quantile)
-
-    def at(self, quantile: float) -> float:
-        """Another quantile of the same values."""
-        return self._sorted[int(quantile * (len(self._sorted) - 1))]
-
-    def observe(self, value: float) -> None:
-        if len(self._recent) == self._recent.maxlen:
-            del self._sorted[bisect_left(self._sorted, self._recent[0])]
-        self._recent.append(value)
-        insort(self._sorted, value)
 
 
 class Reserve:

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from inferstream.policy.batcher import Predicate, SloClass
-from inferstream.policy.reserve import RecentQuantile
+from inferstream.policy.quantile import RecentQuantile
 
 _LOOK_AGAIN_SECONDS = 0.01  # while no endpoint is up
 _NEEDED_SHARE = 0.5

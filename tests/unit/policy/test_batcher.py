@@ -123,7 +123,7 @@ def test_a_batch_is_as_large_as_its_earliest_deadline_allows() -> None:
     """Rows beyond that would make the first one late."""
     waiting = batcher(SloClass("default", 0.02), max_rows=512)
     target = int((0.008 / 2 - ALPHA) / BETA)
-    waiting.add(items(1, deadline=0.012 + 1.3 * (ALPHA + BETA * (target + 3)) + 1e-9))
+    waiting.add(items(1, deadline=0.012 + 1.25 * (ALPHA + BETA * (target + 3)) + 1e-9))
     waiting.add(items(400, deadline=1.0, first=1))
     assert len(sent(waiting.next(0.0)).events) == target + 3
 
@@ -162,7 +162,7 @@ def test_what_would_be_late_in_a_full_batch_is_missed_at_once() -> None:
     """Window drop: a small batch for the oldest would make all others late too."""
     waiting = batcher(max_rows=512)
     target = int((0.038 / 2 - ALPHA) / BETA)
-    needed = 0.012 + 1.3 * (ALPHA + BETA * target)
+    needed = 0.012 + 1.25 * (ALPHA + BETA * target)
     waiting.add(items(2, needed - 1e-6) + items(target, needed + 1e-6, first=2))
     plan = waiting.next(0.0)
     assert numbers(plan.missed) == [0, 1]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferstream.policy.latency import LatencyModel, Quantile
+from inferstream.policy.latency import LatencyModel
 
 ALPHA, BETA = 0.0008, 0.00005
 
@@ -18,6 +18,11 @@ def observe(model: LatencyModel, batches: int, rows: Callable[[random.Random], i
     for _ in range(batches):
         size = rows(rng)
         model.observe(size, (ALPHA + BETA * size) * max(0.3, rng.gauss(1, noise)))
+
+
+def safety(model: LatencyModel, rows: int) -> float:
+    """What a batch is planned with over what it takes on average."""
+    return model.estimate(rows) / model.mean(rows)
 
 
 def some_rows(rng: random.Random) -> int:
@@ -69,35 +74,65 @@ def test_a_slow_backend_is_believed_within_a_few_batches() -> None:
     assert model.mean(1) < 2 * (ALPHA + BETA)
 
 
-@pytest.mark.parametrize(("noise", "low", "high"), [(0.02, 1.05, 1.15), (0.08, 1.1, 1.4), (0.25, 1.5, 2.4)])
+@pytest.mark.parametrize(("noise", "low", "high"), [(0.02, 1.25, 1.25), (0.08, 1.25, 1.4), (0.25, 1.5, 2.4)])
 def test_the_slack_follows_the_noise(noise: float, low: float, high: float) -> None:
-    """A steady backend is planned with closely, a noisy one with a wide margin; about 99 % are within it."""
+    """A steady backend is planned with a quarter more, a noisy one with what it needs; about 98 % are within it."""
     model = LatencyModel(ALPHA, BETA)
     observe(model, 1_000, lambda rng: 100, noise)
-    assert low <= model.safety <= high
+    assert low - 1e-9 <= safety(model, 100) <= high + 1e-9
     rng = random.Random(2)
     within = 0
     for _ in range(2_000):
         seconds = (ALPHA + BETA * 100) * max(0.3, rng.gauss(1, noise))
         within += seconds <= model.estimate(100)
         model.observe(100, seconds)
-    assert within / 2_000 > 0.97
+    assert within / 2_000 > 0.96
+
+
+def test_what_delays_small_calls_does_not_keep_the_time_of_large_ones() -> None:
+    """As measured: every call is late by up to 1.5 ms, whatever its size. A small one needs a wide margin for it."""
+    model = LatencyModel(0.002, 0.0005)
+    rng = random.Random(1)
+    for _ in range(500):
+        model.observe(3, 0.0035 + rng.uniform(-0.0015, 0.0015))
+    assert safety(model, 3) > 1.35
+    assert safety(model, 40) == pytest.approx(1.25)
+
+
+def test_a_bad_start_is_forgotten() -> None:
+    """Calls that took long while everything was cold say nothing of the calls 256 later."""
+    model = LatencyModel(ALPHA, BETA)
+    for _ in range(20):
+        model.observe(100, 1.9 * model.mean(100))
+    assert safety(model, 100) > 1.5
+    observe(model, 256, lambda rng: 100, noise=0.02)
+    assert safety(model, 100) == pytest.approx(1.25)
+
+
+def test_a_backend_that_turned_slow_is_not_planned_with_as_a_noisy_one() -> None:
+    """What takes ten times as long from now on has another mean, and the spread it had."""
+    model = LatencyModel(ALPHA, BETA)
+    observe(model, 300, lambda rng: 100, noise=0.02)
+    for _ in range(40):
+        model.observe(100, 10 * (ALPHA + BETA * 100))
+    assert safety(model, 100) < 1.6
 
 
 def test_a_call_given_up_widens_the_slack() -> None:
     """It is of the slowest that the slack is for, though nobody saw how slow."""
     model = LatencyModel(ALPHA, BETA)
-    before = model.safety
-    model.observe_at_least(100, 1.2 * model.mean(100))
-    assert model.safety > before
+    before = safety(model, 100)
+    for _ in range(3):
+        model.observe_at_least(100, 1.4 * model.mean(100))
+    assert safety(model, 100) > before
 
 
 def test_a_call_given_up_long_before_its_time_says_nothing() -> None:
     """That it took at least that long was to be expected."""
     model = LatencyModel(ALPHA, BETA)
-    before = (model.mean(100), model.safety)
+    before = (model.mean(100), model.margin(100))
     model.observe_at_least(100, 0.9 * model.mean(100))
-    assert (model.mean(100), model.safety) == before
+    assert (model.mean(100), model.margin(100)) == before
 
 
 @given(st.lists(st.tuples(st.integers(1, 512), st.floats(0, 10)), max_size=50))
@@ -134,19 +169,4 @@ def test_more_rows_never_take_less(seen: list[tuple[int, float]]) -> None:
         estimates = [model.estimate(rows) for rows in (1, 2, 10, 100, 512)]
         assert estimates == sorted(estimates)
         assert 0 < model.mean(1) < estimates[0]
-        assert 1.05 <= model.safety <= 3
-
-
-@given(st.floats(0.5, 0.99), st.integers(0, 2**32))
-def test_a_quantile_is_found_in_a_stream(quantile: float, seed: int) -> None:
-    """As many values are below it as its name says."""
-    rng = random.Random(seed)
-    found = Quantile(quantile, 0.5, 0.02)
-    for _ in range(2_000):
-        found.observe(rng.random())
-    below = 0
-    for _ in range(3_000):
-        value = rng.random()
-        below += value <= found.value
-        found.observe(value)
-    assert below / 3_000 == pytest.approx(quantile, abs=0.04)
+        assert estimates[0] >= 1.25 * model.mean(1) * (1 - 1e-9)
