@@ -7,7 +7,8 @@ is too low costs every deadline (simulated).
 
 The margin grows with the root of L, as the spread of many small delays does: on a busy machine a call of 4 ms and one
 of 22 ms are late by as much (p99 1.2 to 1.6 ms beyond the mean, measured). It is never less than a quarter of L, which
-is what keeps answers in time where every call is as large as its deadlines allow.
+is what keeps answers in time where every call is as large as its deadlines allow, and never more than twice L: what
+delayed large calls must not shut out small ones.
 """
 
 import math
@@ -19,7 +20,7 @@ _SURPRISED_GAIN = 0.5  # an answer twice or half as long as expected, or none: t
 _CORRECTIONS = (0.1, 20.0)
 _SPREAD_QUANTILE = 0.98
 _FIRST_SPREAD = 0.01  # 0.3 ms beyond a call of 1 ms
-_LEAST_MARGIN = 0.25  # of the mean
+_LEAST_MARGIN, _MOST_MARGIN = 0.25, 2.0  # of the mean
 _GIVEN_UP = 0.05  # of the mean: by how much at least a call that was given up went beyond its estimate
 _DECAY = 0.98  # of the fit's memory, per batch: about the last 50 count
 _REFIT_EVERY = 8
@@ -47,7 +48,7 @@ class LatencyModel:
     def margin(self, rows: int) -> float:
         """Seconds beyond the mean that a batch seldom exceeds."""
         mean = self.mean(rows)
-        return max(self._spread.value * math.sqrt(mean), _LEAST_MARGIN * mean)
+        return min(max(self._spread.value * math.sqrt(mean), _LEAST_MARGIN * mean), _MOST_MARGIN * mean)
 
     def estimate(self, rows: int) -> float:
         """Seconds that a batch seldom exceeds."""
@@ -59,7 +60,8 @@ class LatencyModel:
             return 0
         spread = max(self._spread.value, 0.0)
         root = (math.sqrt(spread * spread + 4 * seconds) - spread) / 2  # of the mean: root² + spread * root = seconds
-        return self.most_rows_on_average(min(root * root, seconds / (1 + _LEAST_MARGIN)))
+        mean = max(min(root * root, seconds / (1 + _LEAST_MARGIN)), seconds / (1 + _MOST_MARGIN))
+        return self.most_rows_on_average(mean)
 
     def most_rows_on_average(self, seconds: float) -> int:
         """The largest batch whose mean fits; 0 or less if not even that of one row does."""
