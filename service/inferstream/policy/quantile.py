@@ -11,7 +11,8 @@ class RecentQuantile:
 
     def __init__(self, quantile: float, start: float, window: int = _WINDOW) -> None:
         self._quantile = quantile
-        self._recent = deque([start] * (window // 4), maxlen=window)  # the guess is forgotten like anything else
+        self._recent = deque([start] * (window // 4), maxlen=window)
+        self._guesses = len(self._recent)  # one goes with each value, so that those do not wait for a whole window
         self._sorted = list(self._recent)
 
     @property
@@ -23,7 +24,8 @@ class RecentQuantile:
         return self._sorted[int(quantile * (len(self._sorted) - 1))]
 
     def observe(self, value: float) -> None:
-        if len(self._recent) == self._recent.maxlen:
-            del self._sorted[bisect_left(self._sorted, self._recent[0])]
+        if self._guesses or len(self._recent) == self._recent.maxlen:
+            del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
+            self._guesses = max(0, self._guesses - 1)
         self._recent.append(value)
         insort(self._sorted, value)

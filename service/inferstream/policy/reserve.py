@@ -23,26 +23,28 @@ class Reserve:
         self._most, self._most_fallback = min(_MOST, tightest_slo / 2), tightest_slo / 10
         self._most_if_slow = _MOST_IF_SLOW * tightest_slo
         self._fixed = fixed
-        self._emit = RecentQuantile(0.97, min(0.01, self._most))
+        self._emit = RecentQuantile(0.97, min(0.01, tightest_slo / 4))
         self._fallback = RecentQuantile(0.9, 0.002)
-
-    @property
-    def emit(self) -> float:
+        self.emit = self._kept_for_emit()
         """Seconds to keep for the acknowledgement."""
+        self.fallback = self._kept_for_fallback()
+        """Seconds to keep for the chain."""
+
+    def acknowledged(self, seconds: float) -> None:
+        """An outcome took so long from emit to acknowledgement."""
+        self._emit.observe(seconds)
+        self.emit = self._kept_for_emit()
+
+    def fell_back(self, seconds: float) -> None:
+        """The chain took so long for a batch."""
+        self._fallback.observe(seconds)
+        self.fallback = self._kept_for_fallback()
+
+    def _kept_for_emit(self) -> float:
         if self._fixed is not None:
             return self._fixed
         is_slow = self._emit.at(0.5) > _SLOW * self._most
         return min(max(self._emit.value, _LEAST), self._most_if_slow if is_slow else self._most)
 
-    @property
-    def fallback(self) -> float:
-        """Seconds to keep for the chain."""
+    def _kept_for_fallback(self) -> float:
         return min(max(self._fallback.value, _LEAST_FALLBACK), self._most_fallback)
-
-    def acknowledged(self, seconds: float) -> None:
-        """An outcome took so long from emit to acknowledgement."""
-        self._emit.observe(seconds)
-
-    def fell_back(self, seconds: float) -> None:
-        """The chain took so long for a batch."""
-        self._fallback.observe(seconds)

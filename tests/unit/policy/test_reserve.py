@@ -10,9 +10,22 @@ from inferstream.policy.reserve import Reserve
 
 
 def test_it_starts_with_a_guess_that_the_tightest_class_can_spare() -> None:
-    """10 ms, or half of a tighter SLO."""
+    """10 ms, or a quarter of a tighter SLO: more would look like a broker that is slow."""
     assert Reserve(0.05).emit == 0.01
-    assert Reserve(0.008).emit == 0.004
+    assert Reserve(0.02).emit == 0.005
+    assert Reserve(0.008).emit == 0.002
+
+
+def test_what_was_seen_replaces_the_guess_within_64() -> None:
+    """A process that has just started is not to keep a guess from the model for seconds."""
+    reserve = Reserve(0.1)
+    for _ in range(60):
+        reserve.acknowledged(0.003)
+        reserve.fell_back(0.0007)
+    assert reserve.emit == 0.01
+    for _ in range(4):
+        reserve.acknowledged(0.003)
+    assert (reserve.emit, reserve.fallback) == (0.003, 0.0007)
 
 
 @pytest.mark.parametrize("scale", [0.003, 0.02, 0.08])
