@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from grpc._cython import cygrpc
+
+from inferstream.cli import GRPC
 
 NOWHERE = {"INFERSTREAM__KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}
 
@@ -165,3 +168,14 @@ def test_local_commands_without_a_stack_say_so(tmp_path: Path) -> None:
         done = run("local", command, "--folder", str(tmp_path))
         assert done.returncode == code
         assert "no local stack in" in done.stderr
+
+
+def test_grpc_is_told_how_to_wait_before_it_is_imported() -> None:
+    """It looks once. And a version that knows the experiment no more would say nothing."""
+    ran = subprocess.run(
+        [sys.executable, "-c", "import sys, inferstream.cli; print('grpc' in sys.modules)"],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert ran.stdout.strip() == "False"
+    name = GRPC["GRPC_EXPERIMENTS"].removeprefix("-")
+    assert name.encode() in Path(cygrpc.__file__).read_bytes()

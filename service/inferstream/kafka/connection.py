@@ -1,6 +1,8 @@
 """How every client of ours connects, and how aiokafka's exceptions become ours."""
 
 import asyncio
+import math
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -17,6 +19,7 @@ from inferstream.kafka.access.credentials import certificates, credential, files
 from inferstream.kafka.access.entrance import Heard, listening, refusal
 from inferstream.kafka.access.tokens import tokens
 from inferstream.kafka.codes import AUTHORIZATION, FencedInstanceId
+from inferstream.patience import Patience
 from inferstream.settings import KafkaSettings
 
 JOIN_GROUP = 11  # API keys
@@ -72,16 +75,15 @@ def temper(consumer: AIOKafkaConsumer, request_timeout: float, observer: Observe
     loading answers so, without partitions, which aiokafka takes for a group that has committed nothing.
     """
     client = consumer._client
-    send = client.send
+    send, patience = client.send, Patience()
 
     async def tempered(node_id: int, request: Any, **options: Any) -> Any:
         if observer is not None:
             observer.asks(request)
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
+        asked = time.monotonic()
         waits = getattr(request, "API_KEY", None) in (JOIN_GROUP, _SYNC_GROUP)
         try:
-            async with asyncio.timeout(None if waits else request_timeout):
+            with patience.wait(math.inf if waits else request_timeout):
                 response = await send(node_id, request, **options)
         except TimeoutError:
             for (node, _), connection in list(client._conns.items()):
@@ -92,7 +94,7 @@ def temper(consumer: AIOKafkaConsumer, request_timeout: float, observer: Observe
             observer.is_answered(response)
         if getattr(response, "API_KEY", None) == _OFFSET_FETCH and getattr(response, "error_code", 0):
             raise for_code(response.error_code)()
-        came_at_once = loop.time() - asked < _EMPTY_FETCH_SECONDS
+        came_at_once = time.monotonic() - asked < _EMPTY_FETCH_SECONDS
         if came_at_once and getattr(response, "API_KEY", None) == _FETCH and _is_empty(response):
             await asyncio.sleep(_EMPTY_FETCH_SECONDS)
         return response

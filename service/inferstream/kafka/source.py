@@ -21,6 +21,7 @@ from inferstream.kafka.connection import client_arguments, kafka_errors, stop_co
 from inferstream.kafka.instance import Instance
 from inferstream.kafka.outputs import Outputs
 from inferstream.kafka.positions import Positions
+from inferstream.patience import Patience
 from inferstream.pipeline.interfaces import Assignments
 from inferstream.settings import KafkaSettings
 
@@ -53,6 +54,7 @@ class KafkaSource:
         self._failure: InferstreamError | None = None
         self._assignments: Assignments
         self._instance = Instance(settings)
+        self._patience = Patience()
         self._consumer = _consumer(group, settings)
         temper(self._consumer, settings.request_timeout_ms / 1000, self._instance)
         self._positions = Positions(topic, self._consumer, settings)
@@ -81,7 +83,7 @@ class KafkaSource:
         if self._failure is not None:
             raise self._failure
         try:
-            async with asyncio.timeout(timeout + _TAKE_MARGIN):
+            with self._patience.wait(timeout + _TAKE_MARGIN):
                 taken = await self._consumer.getmany(timeout_ms=int(timeout * 1000), max_records=_TAKE_RECORDS)
         except (ConsumerStoppedError, TimeoutError):
             return ()

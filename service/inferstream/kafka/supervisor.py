@@ -9,6 +9,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from inferstream.kafka.limits import RecordLimits
 from inferstream.kafka.producer import discard, make_producer, start_producer
+from inferstream.patience import Patience
 from inferstream.settings import KafkaSettings
 
 _LEAST_PATIENCE_SECONDS = 30.0
@@ -28,7 +29,8 @@ class Supervisor:
         self._settings = settings
         self._limits = limits
         self._is_idempotent = is_idempotent
-        self._patience = max(_LEAST_PATIENCE_SECONDS, 3 * settings.request_timeout_ms / 1000)
+        self._longest = max(_LEAST_PATIENCE_SECONDS, 3 * settings.request_timeout_ms / 1000)
+        self._patience = Patience()
         self._producer: AIOKafkaProducer | None = None
         self._latest: AIOKafkaProducer
         self._is_there = asyncio.Event()
@@ -57,7 +59,7 @@ class Supervisor:
 
     async def send(self, producer: AIOKafkaProducer, batch: BatchBuilder, topic: str, partition: int) -> None:
         """Send a batch and wait for its acknowledgement. Raises KafkaError or TimeoutError: then `replace` it."""
-        async with asyncio.timeout(self._patience):
+        with self._patience.wait(self._longest):
             await _until_known(producer, topic, partition)
             sent = await producer.send_batch(batch, topic, partition=partition)
             self._unacknowledged.add(sent)

@@ -4,6 +4,7 @@ One task per call, none per event. Answered events leave in the order that `poli
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -52,7 +53,9 @@ class Batching:
         self._reserve = reserve
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
         self._waited = signals.stage.cell(pipeline, "batch")
         queues = [queue for queue in (batcher, second, canary) if queue is not None]
         signals.queued.cell(pipeline).read = lambda: sum(len(queue) for queue in queues)
@@ -62,7 +65,7 @@ class Batching:
         signals.busy.cell(pipeline, "actual").read = lambda: batcher.busy[1]
         signals.kept.cell(pipeline, "emit").read = lambda: reserve.emit
         signals.kept.cell(pipeline, "fallback").read = lambda: reserve.fallback
-        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.failed: asyncio.Future[None] = self._loop.create_future()
 
     def submit(self, events: list[Event]) -> None:
         """Events come in; what may be sent is sent. Those already decided leave when their turn comes."""
@@ -103,7 +106,7 @@ class Batching:
 
     def _send_due(self) -> None:
         now = self._clock.monotonic()
-        ask_again = float("inf") if self._canary is None else self._ask_canary(self._canary, now)
+        ask_again = math.inf if self._canary is None else self._ask_canary(self._canary, now)
         for number, model in enumerate(self._models):
             self._batcher.set_up(number, model.is_ready, model.instances, model.max_batch_size, model.is_shared)
         self._batcher.keep(self._reserve.emit, self._reserve.fallback)
@@ -118,15 +121,24 @@ class Batching:
             if plan.call is None:
                 break
             self._start(self._make(plan.call, now))
-        wake_at = min(ask_again, plan.wake_at if plan.wake_at is not None else float("inf"))
+            if not len(self._batcher):
+                break
+        wake_at = min(ask_again, plan.wake_at if plan.wake_at is not None else math.inf)
         if self._second is not None:
             wake_at = min(wake_at, self._ask_second(self._second, now))
+        self._wake(max(wake_at, now + _SOONEST_WAKE), now)
+
+    def _wake(self, at: float, now: float) -> None:
+        """Look again then. A timer that rings before does it too: setting one costs more than a look in vain."""
+        if at >= self._rings_at:
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if wake_at < float("inf"):
-            delay = max(_SOONEST_WAKE, wake_at - now)
-            self._timer = asyncio.get_running_loop().call_later(delay, self._send_due)
+        self._timer, self._rings_at = self._loop.call_later(at - now, self._ring), at
+
+    def _ring(self) -> None:
+        self._timer, self._rings_at = None, math.inf
+        self._send_due()
 
     def _ask_second(self, second: Second, now: float) -> float:
         """Send what is due to the second model; when to look again."""
@@ -135,7 +147,7 @@ class Batching:
             for missed in by_cause(plan.missed):
                 self._start(self._fall_back(missed))
             if plan.call is None:
-                return plan.wake_at if plan.wake_at is not None else float("inf")
+                return plan.wake_at if plan.wake_at is not None else math.inf
             self._start(self._make_second(second, plan.call))
 
     def _ask_canary(self, canary: Canary, now: float) -> float:
@@ -144,7 +156,7 @@ class Batching:
             plan = canary.next(now, self._reserve)
             self._batcher.add(plan.missed)
             if plan.call is None:
-                return plan.wake_at if plan.wake_at is not None else float("inf")
+                return plan.wake_at if plan.wake_at is not None else math.inf
             self._start(self._make_canary(canary, plan.call, now))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

@@ -27,6 +27,7 @@ from inferstream.tasks import Task
 log = structlog.get_logger()
 
 _NO_CAUSE = ""
+_STATUSES = tuple(Status)
 
 
 class Emit:
@@ -208,7 +209,7 @@ class _Counts:
 def _by_status(events: list[Event]) -> list[tuple[Status, int]]:
     """How many of each; by identity, since hashing an enum costs more than all the rest."""
     statuses = [event.status for event in events]
-    return [(status, count) for status in Status if (count := statuses.count(status))]
+    return [(status, count) for status in _STATUSES if (count := statuses.count(status))]
 
 
 def _cause(event: Event) -> str:

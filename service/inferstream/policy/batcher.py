@@ -26,7 +26,7 @@ _LEAST_PATIENCE_SECONDS = 2.0  # … and at least this: a server that forgot it 
 _SUPPLY_CALLS = 2  # full ones, for every instance
 _SUPPLY_SHARE = 0.05  # of the shortest SLO
 _ROUNDING = 1e-9
-_BY_DEADLINE = attrgetter("deadline")
+_BY_DEADLINE, _FREES_AT = attrgetter("deadline"), attrgetter("frees_at")
 
 
 class Waiting(Protocol):
@@ -158,7 +158,7 @@ class Batcher(Generic[E]):
 
     def add(self, events: Iterable[E]) -> None:
         """Events join the queue of their class, by deadline; among equal ones in the order given."""
-        slo_class, queue = "", deque[E]()
+        slo_class, queue = "", self._order[0].events
         for event in events:
             if event.slo_class is not slo_class:
                 slo_class = event.slo_class
@@ -184,9 +184,9 @@ class Batcher(Generic[E]):
         self._waiting = sum(len(queue.events) for queue in self._order)
 
     def next(self, now: float) -> Plan[E]:
-        """What to do now. Ask again until there is no call in the answer."""
-        let_go = self._let_go(now)
-        plan = self._next(now)
+        """What to do now. Ask again while events wait and there is a call in the answer."""
+        let_go = self._let_go(now) if self._under_way else ()
+        plan = self._next(now) if self._waiting else Plan(None, [], None)
         if not self._under_way:
             return plan
         wake_at = min(self._lets_go_at(), math.inf if plan.wake_at is None else plan.wake_at)
@@ -195,13 +195,13 @@ class Batcher(Generic[E]):
     def _next(self, now: float) -> Plan[E]:
         up = [endpoint for endpoint in self._endpoints if endpoint.is_up]
         missed = self._overdue(now, is_hopeful=bool(up))
-        if self._waiting == 0:
+        if not self._waiting:
             return Plan(None, missed, None)
         free = [endpoint for endpoint in up if endpoint.has_room]
         if not free:
             return Plan(None, missed, self._overdue_at() if up else min(self._overdue_at(), now + _LOOK_AGAIN_SECONDS))
-        endpoint = min(free, key=Instances.frees_at)
-        frees_at, overhead = endpoint.frees_at(), self._limits.overhead
+        endpoint = min(free, key=_FREES_AT) if len(free) > 1 else free[0]
+        frees_at, overhead = endpoint.frees_at, self._limits.overhead
         send_at = frees_at - overhead - endpoint.slack()
         self._max_rows = min(self._limits.max_rows, endpoint.max_rows)
         if now < send_at:  # just in time: let the batch grow
@@ -223,7 +223,11 @@ class Batcher(Generic[E]):
         if self._limits.lets_go:
             strict = [event for event in events if not self._queues[event.slo_class].is_scored_late]
             self._under_way[self._numbers] = deque(strict if self._has_one_class else sorted(strict, key=_BY_DEADLINE))
-        return Plan(Call(self._numbers, self._endpoints.index(endpoint), events, deadline), missed, now)
+        return Plan(
+            Call(self._numbers, self._endpoints.index(endpoint), events, deadline),
+            missed,
+            now if self._waiting else None,
+        )
 
     def answered(self, call: Call[E]) -> None:
         """None of its events needs to be let go any more."""

@@ -4,10 +4,14 @@ Nothing is heard of a batch that was given up, but it is computed all the same: 
 instance is not free. Which instance takes a batch is a guess: the one that is free first.
 """
 
+import math
 from collections import deque
 from itertools import takewhile
+from operator import attrgetter
 
 from inferstream.policy.latency import LatencyModel
+
+_FREES_AT = attrgetter("frees_at")
 
 
 class _Sent:
@@ -28,6 +32,8 @@ class Instances:
         self.ahead = ahead
         """Calls beside those that are computed. Those of a backend that others share would queue behind theirs."""
         self._instances = [_Instance(latency) for _ in range(instances)]
+        self.frees_at = -math.inf
+        """When the first instance is free, or since when it is."""
         self.is_up = True
         self.in_flight = 0
         self.max_rows = 1 << 30
@@ -40,10 +46,6 @@ class Instances:
 
     def __len__(self) -> int:
         return len(self._instances)
-
-    def frees_at(self) -> float:
-        """When the first instance is free, or since when it is."""
-        return min(instance.frees_at for instance in self._instances)
 
     def is_idle(self, now: float) -> bool:
         """Whether an instance computes nothing, as far as we know: nobody else may ask this server."""
@@ -61,10 +63,12 @@ class Instances:
         self._instances += [_Instance(self._latency) for _ in range(more)]
         for idle in [each for each in self._instances if not each.sent][: max(0, -more)]:
             self._instances.remove(idle)  # those that compute go when they have ended
+        self._look()
 
     def sent(self, number: int, rows: int, arrived: float) -> None:
-        min(self._instances, key=lambda i: i.frees_at).add(_Sent(number, rows, arrived))
+        min(self._instances, key=_FREES_AT).add(_Sent(number, rows, arrived))
         self.in_flight += 1
+        self._look()
 
     def ended(self, number: int, at: float, was_answered: bool) -> None:
         """The server's answer left it then, or nobody waits for it any more."""
@@ -74,6 +78,10 @@ class Instances:
             instance.answered(sent, at)
         else:
             instance.given_up(sent, at)
+        self._look()
+
+    def _look(self) -> None:
+        self.frees_at = min([instance.frees_at for instance in self._instances])
 
 
 class _Instance:
@@ -81,9 +89,9 @@ class _Instance:
 
     def __init__(self, latency: LatencyModel) -> None:
         self._latency = latency
-        self._ended_at = float("-inf")
+        self._ended_at = -math.inf
         self.sent: deque[_Sent] = deque()
-        self.frees_at = float("-inf")
+        self.frees_at = -math.inf
 
     def is_idle(self, now: float) -> bool:
         self._forget(now)

@@ -77,8 +77,11 @@ class LatencyModel:
         if ratio <= 2:  # else the mean is wrong, not the spread
             self._spread.observe((seconds - mean) / math.sqrt(mean))
         self._correct(ratio, _SURPRISED_GAIN if ratio > 2 or ratio < 0.5 else _GAIN)
-        for name, value in (("_n", 1.0), ("_b", rows), ("_bb", rows * rows), ("_t", seconds), ("_bt", rows * seconds)):
-            setattr(self, name, getattr(self, name) * _DECAY + value)
+        self._n = self._n * _DECAY + 1.0
+        self._b = self._b * _DECAY + rows
+        self._bb = self._bb * _DECAY + rows * rows
+        self._t = self._t * _DECAY + seconds
+        self._bt = self._bt * _DECAY + rows * seconds
         self._until_refit -= 1
         if self._until_refit <= 0:
             self._until_refit = _REFIT_EVERY

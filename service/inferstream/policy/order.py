@@ -32,11 +32,13 @@ class EmitOrder(Generic[E]):
 
     def admit(self, events: Iterable[E]) -> None:
         """Events came in, in this order."""
-        key, lane = None, _Lane[E]()
+        key = None
         for event in events:
             if event.lane is not key:
                 key = event.lane
-                lane = self._lanes.setdefault(key, _Lane())
+                if key not in self._lanes:
+                    self._lanes[key] = _Lane()
+                lane = self._lanes[key]
             lane.admit(event)
 
     def release(self, answered: Iterable[E]) -> list[list[E]]:

@@ -10,6 +10,7 @@ import structlog
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from inferstream.errors import SettingsError, Unavailable
+from inferstream.patience import Patience
 from inferstream.settings import TritonSettings
 from inferstream.triton import credentials
 from inferstream.triton.credentials import Credentials, Headers
@@ -54,6 +55,7 @@ class TritonServer:
         self._credentials = credentials.read(settings)
         self._closing: dict[asyncio.Task[None], grpc.aio.Channel] = {}
         self._left: set[grpc.aio.Call] = set()
+        self._patience = Patience()
         self._told: str | None = None
         self._trouble: str | None = None
         self._use(self._opened(self._credentials))
@@ -90,7 +92,7 @@ class TritonServer:
         ended = asyncio.get_running_loop().create_future()
         call.add_done_callback(lambda _: None if ended.done() else ended.set_result(None))
         try:
-            async with asyncio.timeout(timeout):
+            with self._patience.wait(timeout):
                 await ended
             return await call
         except TimeoutError:

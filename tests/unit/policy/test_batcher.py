@@ -60,7 +60,7 @@ def test_what_waits_is_sent_at_once() -> None:
     waiting.add(items(1))
     plan = waiting.next(0.0)
     assert numbers(sent(plan).events) == [0]
-    assert (sent(plan).endpoint, sent(plan).deadline, plan.missed, plan.wake_at) == (0, 0.05, [], 0.0)
+    assert (sent(plan).endpoint, sent(plan).deadline, plan.missed, plan.wake_at) == (0, 0.05, [], None)
     assert (len(waiting), waiting.in_flight) == (0, 1)
     assert waiting.next(0.0) == Plan(None, [], None)
 
