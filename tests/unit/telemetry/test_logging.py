@@ -32,6 +32,18 @@ def test_a_library_that_warns_speaks_the_same_way(capsys: pytest.CaptureFixture[
     assert json.loads(line)["event"] == "careful there"
 
 
+def test_a_line_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers share standard error: a line without its end would run on into another's."""
+    written: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.stderr, "write", written.append)
+        configure(LogSettings(format="json"))
+        structlog.get_logger().info("ours")
+        logging.getLogger("aiohttp").warning("a library's")
+    assert [json.loads(text)["event"] for text in written] == ["ours", "a library's"]
+    assert all(text.endswith("\n") for text in written)
+
+
 def test_an_exception_is_part_of_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     configure(LogSettings(format="json"))
     try:
