@@ -121,7 +121,7 @@ async def test_a_sink_that_is_not_answered_gets_another_producer(
     cluster: KafkaCluster, broker: local.Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert isinstance(cluster.sink, KafkaSink)
-    monkeypatch.setattr(cluster.sink._supervisor, "_patience", 1.0)
+    monkeypatch.setattr(cluster.sink._supervisor, "_longest", 1.0)
     reasons, sending = replaced(cluster), Sending(cluster)
     await asyncio.sleep(0.5)
     async with frozen(broker):
