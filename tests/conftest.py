@@ -12,15 +12,14 @@ import pytest
 from inferstream import local
 from inferstream.cli import GRPC
 
+for name, value in GRPC.items():  # as the service runs, before a test imports gRPC
+    os.environ.setdefault(name, value)
+
 
 def pytest_configure() -> None:
     """A shell that starts us in the background has us ignore SIGINT, and who we start would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-for name, value in GRPC.items():  # as the service runs, before a test imports gRPC
-    os.environ.setdefault(name, value)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -43,10 +43,10 @@ class Machine(NamedTuple):
 
 BUSY = Machine(Drawn(0.0012, 0.9), Drawn(0.0032, 0.55), (0.003, 0.002))
 CALM = Machine(Drawn(0.0004, 0.5), Drawn(0.0010, 0.55), (0.001, 0.0005))
-"""With it the shares at an SLO of 20 ms are those that the load test measures on a calm day."""
+"""With it the model scores at 20 ms about what the load test measures on a calm day: 97, 82, 71 %, there 95, 82, 71."""
 
 
-class BusyMachine(Simulation):
+class MachineSimulation(Simulation):
     """Counts what is acknowledged in time, of the model's answers and of all."""
 
     def __init__(self, slo: SloClass, seed: int, on: Machine = BUSY, warm_up: float = WARM_UP) -> None:
@@ -114,7 +114,7 @@ def test_a_busy_machine_leaves_the_model_what_it_can_and_nearly_all_are_in_time(
 ) -> None:
     slo = SloClass("default", slo_ms / 1000)
     rate = load * PACED.capacity(slo.slo_seconds)
-    machine = BusyMachine(slo, seed=1)
+    machine = MachineSimulation(slo, seed=1)
     result = machine.run(taken(arrivals([Phase(SECONDS, rate)], [(slo, 1.0)], seed=2), seed=3))
     assert sorted(result.answered) == list(range(result.sent.total()))
     shares = machine.scored / machine.sent, machine.in_time / machine.sent
@@ -128,7 +128,7 @@ def test_a_process_that_has_just_started_leaves_the_model_its_time(load: float, 
     slo = SloClass("default", 0.02)
     sent = in_time = by_model = 0
     for seed in (1, 5, 9):
-        machine = BusyMachine(slo, seed, on=CALM, warm_up=0.0)
+        machine = MachineSimulation(slo, seed, on=CALM, warm_up=0.0)
         phases = [Phase(2.0, load * PACED.capacity(slo.slo_seconds))]
         machine.run(taken(arrivals(phases, [(slo, 1.0)], seed=seed + 1), seed=seed + 2, on=CALM))
         sent, in_time, by_model = sent + machine.sent, in_time + machine.in_time, by_model + machine.scored

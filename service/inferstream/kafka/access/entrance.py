@@ -64,10 +64,9 @@ class _Connection(AIOKafkaConnection):  # type: ignore[misc]
 
     def send(self, request: Any, expect_response: bool = True) -> Awaitable[Any]:
         answer: Awaitable[Any] = super().send(request, expect_response)
-        kind = type(request)  # of abstract classes: an `isinstance` of each request costs a microsecond
-        if kind is SaslHandShakeRequest:
+        if isinstance(request, SaslHandShakeRequest):
             return self._offered(answer)
-        return self._noting(answer) if kind is SaslAuthenticateRequest else answer
+        return self._noting(answer) if isinstance(request, SaslAuthenticateRequest) else answer
 
     async def _noting(self, answer: Awaitable[Any]) -> Any:
         """How long a login holds is in the broker's answer to it; 0: as long as the connection."""
