@@ -16,6 +16,7 @@ class Reserve:
     spare, half of it and a tenth. Only where the broker is so slow that half is hardly enough for most outcomes, four
     fifths may be kept: then the chain answers nearly all, but in time. To keep a quarter of the SLO at most where the
     model answers scored no more at 20 ms, and cost a point in time at 50 ms while versions were switched (measured).
+    The p90 lets the model score more at 20 ms, and at 50 ms only makes it late more often (measured).
     `fixed` overrules what is kept for the acknowledgement.
     """
 
