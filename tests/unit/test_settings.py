@@ -159,6 +159,20 @@ def test_exactly_once_needs_time_for_a_transaction() -> None:
         load(environ=environ)
 
 
+def test_what_is_kept_for_the_outcome_must_leave_time_for_the_model() -> None:
+    environ = {
+        "INFERSTREAM__PIPELINES__FRAUD__EMIT_RESERVE_MS": "30",
+        "INFERSTREAM__PIPELINES__FRAUD__SLO_CLASSES": '{"gold": 31, "late": {"slo_ms": 5, "on_miss": "score_late"}}',
+    }
+    assert load(environ=environ).pipelines["fraud"].emit_reserve_ms == 30
+    environ["INFERSTREAM__PIPELINES__FRAUD__SLO_CLASSES"] = '{"gold": 30}'
+    with pytest.raises(SettingsError, match=r"emit_reserve_ms 30 is the whole time of gold \(30 ms\), so the model"):
+        load(environ=environ)
+    environ["INFERSTREAM__PIPELINES__FRAUD__EMIT_RESERVE_MS"] = "80"
+    with pytest.raises(SettingsError, match=r"of default \(50 ms\), gold \(30 ms\), so"):
+        load(environ=environ)
+
+
 def test_exactly_once_reads_only_what_is_committed() -> None:
     environ = {
         "INFERSTREAM__PIPELINES__FRAUD__DELIVERY": "exactly_once",

@@ -193,6 +193,21 @@ class PipelineSettings(Tree):
             )
         return self
 
+    @model_validator(mode="after")
+    def _something_is_left_of_the_budget(self) -> "PipelineSettings":
+        kept = self.emit_reserve_ms or 0
+        hopeless = [
+            f"{name} ({c.slo_ms:g} ms)"
+            for name, c in self.classes.items()
+            if c.slo_ms <= kept and c.on_miss != "score_late"
+        ]
+        if hopeless:
+            raise ValueError(
+                f"emit_reserve_ms {kept:g} is the whole time of {', '.join(hopeless)}, so the model would never be "
+                "asked; give less, or leave it out to have it learned"
+            )
+        return self
+
     @property
     def answer_objectives(self) -> dict[str, int]:
         """Milliseconds that answers of a stream should take, by the class they are told as."""
