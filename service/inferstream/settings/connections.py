@@ -80,7 +80,7 @@ class KafkaSettings(Tree):
     group_instance_id: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] | None = Field(
         None,
         description="name of this process in its groups, its own (a StatefulSet's pod name): within the session "
-        "timeout a restart then moves no partitions; default: none",
+        "timeout a restart then moves no partitions, and nobody waits for it; default: none",
     )
 
     @field_validator("security_protocol", "sasl_mechanism", mode="before")
